@@ -1,0 +1,170 @@
+/**
+ * Distinct byte strings numbered in order of arrival: the dictionary of a LowCardinality column.
+ * `arena` is already in the layout of ClickHouse Native strings (LEB128 length, bytes), so a block
+ * takes it as it is. Entry 0 is the empty string. Entries can be taken back, last in first out.
+ */
+const SLOTS_MIN = 256;
+
+export class ByteDictionary {
+  /** Number of entries, the empty string included. */
+  size = 1;
+  /** Bytes of `arena` in use. */
+  arenaBytes = 1;
+  arena: Uint8Array = new Uint8Array(4096);
+  /** Where the bytes of entry i begin in `arena`, behind its length; they end at `ends[i]`. */
+  starts: Uint32Array = new Uint32Array(128);
+  ends: Uint32Array = new Uint32Array(128);
+  /** A guess: the entry that followed entry i when it was last seen. */
+  followers: Uint32Array = new Uint32Array(128);
+  /** Free for the owner: a mark per entry. */
+  marks: Uint32Array = new Uint32Array(128);
+  /** Free for the owner: where the marked thing is. */
+  places: Uint32Array = new Uint32Array(128);
+  #slots: Uint32Array = new Uint32Array(SLOTS_MIN);
+  #slotOf: Uint32Array = new Uint32Array(128);
+  readonly #seed: number;
+
+  /** @param seed any number that a sender cannot know: it makes collisions unpredictable */
+  constructor(seed: number) {
+    this.#seed = (seed ^ 0x811c9dc5) | 0;
+    this.starts[0] = 1;
+    this.ends[0] = 1;
+  }
+
+  /** Number of the string source[from, to); added when it is new. */
+  intern(source: Uint8Array, from: number, to: number): number {
+    if (from === to) return 0;
+    let hash = this.#seed;
+    for (let i = from; i < to; i++) hash = Math.imul(hash ^ source[i]!, 0x01000193);
+    hash ^= hash >>> 15;
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    let slot = hash & mask;
+    for (let entry = slots[slot]!; entry !== 0; entry = slots[slot]!) {
+      if (this.#equals(entry, source, from, to)) return entry;
+      slot = (slot + 1) & mask;
+    }
+    return this.#add(source, from, to, slot);
+  }
+
+  /**
+   * Does `source` hold entry `entry` at `from`, with a double quote right behind it? Any number may
+   * be asked for: a guess that is no entry any more is wrong.
+   */
+  isQuotedAt(entry: number, source: Uint8Array, from: number): boolean {
+    if (entry >= this.size) return false;
+    const arena = this.arena;
+    const end = this.ends[entry]!;
+    let p = from;
+    for (let i = this.starts[entry]!; i < end; i++) if (arena[i] !== source[p++]) return false;
+    return source[p] === 0x22;
+  }
+
+  /** Is source[from, from + length) entry `entry`? Any number may be asked for, as above. */
+  isAt(entry: number, source: Uint8Array, from: number, length: number): boolean {
+    if (entry >= this.size) return false;
+    const start = this.starts[entry]!;
+    if (this.ends[entry]! - start !== length) return false;
+    const arena = this.arena;
+    for (let i = 0; i < length; i++) if (arena[start + i] !== source[from + i]) return false;
+    return true;
+  }
+
+  lengthOf(entry: number): number {
+    return this.ends[entry]! - this.starts[entry]!;
+  }
+
+  /** Bytewise order of two entries, as a comparator has it. */
+  compare(a: number, b: number): number {
+    const left = this.arena.subarray(this.starts[a], this.ends[a]);
+    return Buffer.compare(left, this.arena.subarray(this.starts[b], this.ends[b]));
+  }
+
+  /** Takes back all entries from number `size` on. */
+  truncate(size: number): void {
+    for (let entry = this.size - 1; entry >= size; entry--) this.#slots[this.#slotOf[entry]!] = 0;
+    this.size = size;
+    this.arenaBytes = this.ends[size - 1]!;
+  }
+
+  /** Back to the empty string alone; memory stays, unless one batch had made it large. */
+  reset(): void {
+    if (this.#slots.length > 1 << 16) this.#slots = new Uint32Array(SLOTS_MIN);
+    else this.#slots.fill(0);
+    if (this.arena.length > 1 << 22) this.arena = new Uint8Array(4096);
+    this.arena[0] = 0;
+    this.size = 1;
+    this.arenaBytes = 1;
+    this.followers.fill(0);
+    this.marks.fill(0);
+  }
+
+  #equals(entry: number, source: Uint8Array, from: number, to: number): boolean {
+    const start = this.starts[entry]!;
+    if (this.ends[entry]! - start !== to - from) return false;
+    const arena = this.arena;
+    for (let i = from, j = start; i < to; i++, j++) if (source[i] !== arena[j]) return false;
+    return true;
+  }
+
+  #add(source: Uint8Array, from: number, to: number, slot: number): number {
+    const entry = this.size;
+    if (entry === this.starts.length) this.#growEntries();
+    const needed = this.arenaBytes + (to - from) + 5;
+    if (needed > this.arena.length) this.arena = grown(this.arena, needed);
+    let p = this.arenaBytes;
+    let rest = to - from;
+    for (; rest > 127; rest >>>= 7) this.arena[p++] = (rest & 127) | 128;
+    this.arena[p++] = rest;
+    this.starts[entry] = p;
+    this.arena.set(source.subarray(from, to), p);
+    this.arenaBytes = p + (to - from);
+    this.ends[entry] = this.arenaBytes;
+    this.followers[entry] = 0;
+    this.marks[entry] = 0;
+    this.#slots[slot] = entry;
+    this.#slotOf[entry] = slot;
+    this.size++;
+    if (this.size * 2 > this.#slots.length) this.#rehash();
+    return entry;
+  }
+
+  #growEntries(): void {
+    const size = this.starts.length * 2;
+    this.starts = grown32(this.starts, size);
+    this.ends = grown32(this.ends, size);
+    this.followers = grown32(this.followers, size);
+    this.marks = grown32(this.marks, size);
+    this.places = grown32(this.places, size);
+    this.#slotOf = grown32(this.#slotOf, size);
+  }
+
+  // Entries are put in again in their order, so that taking them back in reverse stays exact.
+  #rehash(): void {
+    const slots = new Uint32Array(this.#slots.length * 2);
+    const mask = slots.length - 1;
+    for (let entry = 1; entry < this.size; entry++) {
+      let hash = this.#seed;
+      for (let i = this.starts[entry]!; i < this.ends[entry]!; i++) {
+        hash = Math.imul(hash ^ this.arena[i]!, 0x01000193);
+      }
+      let slot = (hash ^ (hash >>> 15)) & mask;
+      while (slots[slot] !== 0) slot = (slot + 1) & mask;
+      slots[slot] = entry;
+      this.#slotOf[entry] = slot;
+    }
+    this.#slots = slots;
+  }
+}
+
+export function grown(array: Uint8Array, needed: number): Uint8Array {
+  const larger = new Uint8Array(Math.max(array.length * 2, needed));
+  larger.set(array);
+  return larger;
+}
+
+export function grown32(array: Uint32Array, size: number): Uint32Array {
+  const larger = new Uint32Array(size);
+  larger.set(array);
+  return larger;
+}

@@ -1,0 +1,31 @@
+/** Where decoded spans go: the write path behind the distributor, implemented by the ingester. */
+import type { CodedError } from '../base/errors.ts';
+import type { SpanBatch } from './span-batch.ts';
+
+/** Bytes of the record that a message leaves in the log: see distributor/seen-bodies.ts. */
+export const NOTE_BYTES = 20;
+
+export interface SpanSink {
+  /** Why nothing can be taken now (log full or failed, stopping); cheap enough for every request. */
+  refusal(): CodedError | undefined;
+  /**
+   * The batch that the next group will be made of. Rows are added and taken back synchronously:
+   * after an await it may be another.
+   */
+  openBatch(): SpanBatch;
+  /**
+   * Makes the rows that the caller has just added to openBatch() durable, at once with all others
+   * of the group. Must be called in the same tick. The note (NOTE_BYTES) is kept with them.
+   * @throws CodedError when they are not durable; they are gone from the batch then
+   */
+  commit(rows: number, note: Uint8Array): Promise<void>;
+}
+
+/** What a query waits for, so that it sees everything acknowledged before it began. */
+export interface FreshnessBarrier {
+  /**
+   * Resolves true when all spans acknowledged before the call are in storage; false when that did
+   * not happen within the configured wait (SCRUBJAY_FRESHNESS_WAIT), or the signal aborted.
+   */
+  fresh(signal?: AbortSignal): Promise<boolean>;
+}

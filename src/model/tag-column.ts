@@ -1,0 +1,115 @@
+/** Tags of a batch: a key dictionary, one value arena, and where each row's tags end. */
+import { ByteDictionary, grown, grown32 } from './byte-dictionary.ts';
+import { cutAtCodePoint } from './text.ts';
+
+/** Below this many bytes a loop copies faster than TypedArray.set. */
+const LOOP_BYTES_MAX = 40;
+
+export class TagColumn {
+  readonly keys: ByteDictionary;
+  /** Key of each tag of all rows. */
+  keyIndex: Uint32Array = new Uint32Array(8192);
+  /** Values in the layout of Native strings: LEB128 length, bytes. */
+  values: Uint8Array = new Uint8Array(1 << 17);
+  valueBytes = 0;
+  count = 0;
+  /** Number of tags up to and with each row. */
+  rowEnds: Uint32Array;
+  #rowStart = 0;
+  #rowValueStart = 0;
+  #stamp = 0;
+  #duplicates = false;
+
+  constructor(rows: number, seed: number) {
+    this.keys = new ByteDictionary(seed);
+    this.rowEnds = new Uint32Array(rows);
+  }
+
+  /** Tags of the row being written. */
+  get rowCount(): number {
+    return this.count - this.#rowStart;
+  }
+
+  beginRow(): void {
+    this.#rowStart = this.count;
+    this.#rowValueStart = this.valueBytes;
+    this.#stamp = (this.#stamp + 1) >>> 0 || 1;
+    this.#duplicates = false;
+  }
+
+  /** Appends a tag whose key is in the dictionary already; its value follows at once. */
+  addKey(key: number): void {
+    const keys = this.keys;
+    if (keys.marks[key] === this.#stamp) this.#duplicates = true;
+    keys.marks[key] = this.#stamp;
+    if (this.count === this.keyIndex.length) {
+      this.keyIndex = grown32(this.keyIndex, 2 * this.count);
+    }
+    this.keyIndex[this.count++] = key;
+  }
+
+  /** @returns whether the value was cut at bytesMax */
+  addValue(source: Uint8Array, from: number, to: number, bytesMax: number): boolean {
+    const end = to - from > bytesMax ? cutAtCodePoint(source, from, to, bytesMax) : to;
+    const length = end - from;
+    if (this.valueBytes + length + 5 > this.values.length) {
+      this.values = grown(this.values, this.valueBytes + length + 5);
+    }
+    const values = this.values;
+    let p = this.valueBytes;
+    let rest = length;
+    for (; rest > 127; rest >>>= 7) values[p++] = (rest & 127) | 128;
+    values[p++] = rest;
+    if (length <= LOOP_BYTES_MAX) for (let i = from; i < end; i++) values[p++] = source[i]!;
+    else {
+      values.set(source.subarray(from, end), p);
+      p += length;
+    }
+    this.valueBytes = p;
+    return end < to;
+  }
+
+  endRow(row: number): void {
+    if (this.#duplicates) this.#keepLastOfEach();
+    this.rowEnds[row] = this.count;
+  }
+
+  truncate(count: number, valueBytes: number): void {
+    this.count = count;
+    this.valueBytes = valueBytes;
+  }
+
+  reset(): void {
+    this.count = 0;
+    this.valueBytes = 0;
+    this.#stamp = 0;
+    this.keys.reset();
+  }
+
+  grow(rows: number): void {
+    this.rowEnds = grown32(this.rowEnds, rows);
+  }
+
+  #keepLastOfEach(): void {
+    const last = new Map<number, Uint8Array>();
+    let p = this.#rowValueStart;
+    for (let i = this.#rowStart; i < this.count; i++) {
+      const start = p;
+      let length = 0;
+      for (let shift = 0; ; shift += 7) {
+        const c = this.values[p++]!;
+        length |= (c & 127) << shift;
+        if (c < 128) break;
+      }
+      p += length;
+      last.set(this.keyIndex[i]!, this.values.slice(start, p));
+    }
+    this.count = this.#rowStart;
+    this.valueBytes = this.#rowValueStart;
+    for (const [key, value] of last) {
+      this.keyIndex[this.count++] = key;
+      this.values.set(value, this.valueBytes);
+      this.valueBytes += value.length;
+    }
+  }
+}
