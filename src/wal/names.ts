@@ -1,0 +1,63 @@
+/**
+ * Names of the log's files and what a batch id is made of.
+ *
+ *   name   = "seg-" epoch "-" number [ "-r" rewrite ] kind
+ *   epoch  = 4 hex digits        number = 8 hex digits
+ *   kind   = ".native"                     the appended bytes
+ *          | ".idx"  [ "." records ]       the side file of a segment not yet in storage
+ *          | ".sent" [ "." records ]       its side file once the rows are in storage
+ *
+ * `rewrite` counts how often recovery wrote the segment anew without its bad blocks. `records`:
+ * only the first so many records count, because a later write failed. State that must change
+ * when the disk is full or refuses to sync is in the name: a rename needs neither.
+ */
+const NAME = /^seg-([0-9a-f]{4})-([0-9a-f]{8})(?:-r(\d{1,4}))?\.(native|idx|sent)(?:\.(\d{1,9}))?$/;
+
+export type FileKind = 'native' | 'idx' | 'sent';
+
+export interface SegmentName {
+  readonly name: string;
+  readonly epoch: number;
+  readonly number: number;
+  readonly rewrite: number;
+  readonly kind: FileKind;
+  /** Undefined: all records count. */
+  readonly recordsMax: number | undefined;
+}
+
+export function parseName(name: string): SegmentName | undefined {
+  const match = NAME.exec(name);
+  if (match === null) return undefined;
+  const [, epoch = '', number = '', rewrite, kind, records] = match;
+  return {
+    name,
+    epoch: Number.parseInt(epoch, 16),
+    number: Number.parseInt(number, 16),
+    rewrite: Number(rewrite ?? 0),
+    kind: kind as FileKind,
+    recordsMax: records === undefined ? undefined : Number(records),
+  };
+}
+
+export function stemOf(epoch: number, number: number, rewrite = 0): string {
+  const suffix = rewrite === 0 ? '' : `-r${rewrite}`;
+  return `seg-${hex(epoch, 4)}-${hex(number, 8)}${suffix}`;
+}
+
+const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
+
+export function sideName(
+  stem: string,
+  kind: 'idx' | 'sent',
+  recordsMax: number | undefined,
+): string {
+  return `${stem}.${kind}${recordsMax === undefined ? '' : `.${recordsMax}`}`;
+}
+
+/** node 16 bit, epoch 16 bit, number 32 bit: the value of `_batch` of every row of the segment. */
+export const batchOf = (node: number, epoch: number, number: number): bigint =>
+  (BigInt(node) << 48n) | (BigInt(epoch) << 32n) | BigInt(number);
+
+/** True when the batch id in a side file's header is the one that the file's name promises. */
+export const namesBatch = (name: SegmentName, batch: bigint): boolean =>
+  (batch & 0xffff_ffff_ffffn) === batchOf(0, name.epoch, name.number);

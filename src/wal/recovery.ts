@@ -1,0 +1,319 @@
+/**
+ * What is on disk at start. Every block whose record and bytes pass their checksums is delivered;
+ * what does not is either the torn tail of the last write of a start (never acknowledged: cut) or
+ * damage (set aside into corrupt/, counted, said in the log). Repeating it, after a crash in the
+ * middle too, gives the same segments: rows of a batch may be in storage already.
+ */
+import { join } from 'node:path';
+import { BlockReader } from './block-reader.ts';
+import { moveToCorrupt } from './corrupt.ts';
+import { isMissing, readSmall, type WalFile } from './files.ts';
+import { namesBatch, parseName, type SegmentName } from './names.ts';
+import { cutSide, describeKept, rewrite, type Found, type RecoverySource } from './repair.ts';
+import type { KeptSegment } from './segment.ts';
+import { scanSide, type BlockRecord, type SideScan } from './side-file.ts';
+
+/** Longer side files are not read to the end. */
+const SIDE_BYTES_MAX = 256 * 1024 * 1024;
+
+export interface Note {
+  readonly note: Uint8Array;
+  /** Epoch milliseconds of the append. */
+  readonly atMs: number;
+}
+
+/** Side file of a segment whose rows are in storage: kept for its notes. */
+export interface SentFile {
+  readonly path: string;
+  /** Epoch milliseconds of the last block. */
+  readonly lastAppendMs: number;
+}
+
+export interface Recovery {
+  /** In log order. */
+  readonly kept: readonly KeptSegment[];
+  readonly notes: readonly Note[];
+  /** In log order. */
+  readonly sent: readonly SentFile[];
+}
+
+/** All files of one segment number. */
+interface Group {
+  readonly epoch: number;
+  readonly number: number;
+  readonly names: SegmentName[];
+}
+
+interface Candidate extends Found {
+  readonly scan: SideScan;
+}
+
+/** @param epoch of this start: the distance from it orders files, also when epochs wrapped */
+export async function recover(
+  source: RecoverySource,
+  names: readonly string[],
+  epoch: number,
+): Promise<Recovery> {
+  const candidates: Candidate[] = [];
+  const sent: (SentFile & SegmentName)[] = [];
+  const notes: Note[] = [];
+  for (const group of inLogOrder(names, epoch)) {
+    const current = await currentFiles(source, group);
+    if (current.sent !== undefined) {
+      sent.push(...(await readSent(source, current.sent, current.data, notes)));
+    } else if (current.side === undefined) {
+      if (current.data !== undefined) await orphan(source, current.data.name, []);
+    } else {
+      const candidate = await readSide(source, current.side, current.data);
+      if (candidate !== undefined) candidates.push(candidate);
+    }
+  }
+  await source.files.syncDirectory(source.dir);
+  const kept: KeptSegment[] = [];
+  const reader = new WindowOwner();
+  const last = lastNumbers([...candidates.map(({ side }) => side), ...sent]);
+  for (const candidate of candidates) {
+    const isLast = last.get(candidate.side.epoch) === candidate.side.number;
+    const result = await verify(source, candidate, isLast, reader);
+    if (result === undefined) continue;
+    kept.push(result.kept);
+    keepNotes(source, notes, result.records);
+  }
+  return { kept, notes, sent };
+}
+
+/** The last segment with blocks of each epoch. */
+function lastNumbers(sides: readonly { epoch: number; number: number }[]): Map<number, number> {
+  const last = new Map<number, number>();
+  for (const { epoch, number } of sides) last.set(epoch, Math.max(number, last.get(epoch) ?? 0));
+  return last;
+}
+
+function inLogOrder(names: readonly string[], epoch: number): Group[] {
+  const groups = new Map<string, Group>();
+  for (const text of names) {
+    const name = parseName(text);
+    if (name === undefined) continue;
+    const key = `${name.epoch}/${name.number}`;
+    const group = groups.get(key) ?? { epoch: name.epoch, number: name.number, names: [] };
+    group.names.push(name);
+    groups.set(key, group);
+  }
+  const age = (group: Group): number => (epoch - group.epoch + 65_536) % 65_536;
+  return [...groups.values()].toSorted((a, b) => age(b) - age(a) || a.number - b.number);
+}
+
+interface Current {
+  data?: SegmentName | undefined;
+  side?: SegmentName | undefined;
+  sent?: SegmentName | undefined;
+}
+
+/** The latest complete writing of a segment; others are of a rewrite that a crash cut off. */
+async function currentFiles(source: RecoverySource, group: Group): Promise<Current> {
+  const indexed = group.names.filter((name) => name.kind !== 'native');
+  const latest = Math.max(...(indexed.length > 0 ? indexed : group.names).map((n) => n.rewrite));
+  const current: Current = {};
+  const replaced: string[] = [];
+  for (const name of group.names) {
+    if (name.rewrite < latest) replaced.push(name.name);
+    else if (name.rewrite > latest) await source.files.remove(join(source.dir, name.name));
+    else if (name.kind === 'native') current.data = name;
+    else if (name.kind === 'idx') current.side = name;
+    else current.sent = name;
+  }
+  if (replaced.length > 0) await moveToCorrupt(source.files, source.dir, replaced.toSorted());
+  return current;
+}
+
+async function readSent(
+  source: RecoverySource,
+  side: SegmentName,
+  data: SegmentName | undefined,
+  notes: Note[],
+): Promise<(SentFile & SegmentName)[]> {
+  const { files, dir } = source;
+  if (data !== undefined) await files.remove(join(dir, data.name));
+  const path = join(dir, side.name);
+  const scan = scanSide(await readSmall(files, path, SIDE_BYTES_MAX), side.recordsMax);
+  const lastAppendMs = scan?.records.at(-1)?.atMs ?? 0;
+  if (lastAppendMs < source.notesSinceMs) {
+    await files.remove(path);
+    return [];
+  }
+  keepNotes(source, notes, scan?.records ?? []);
+  return [{ ...side, path, lastAppendMs }];
+}
+
+function keepNotes(source: RecoverySource, notes: Note[], records: readonly BlockRecord[]): void {
+  for (const { note, atMs } of records) {
+    // A copy: the note is a view of its whole side file.
+    if (atMs >= source.notesSinceMs) notes.push({ note: Uint8Array.from(note), atMs });
+  }
+}
+
+async function readSide(
+  source: RecoverySource,
+  side: SegmentName,
+  data: SegmentName | undefined,
+): Promise<Candidate | undefined> {
+  const { files, dir, logger } = source;
+  const bytes = await readSmall(files, join(dir, side.name), SIDE_BYTES_MAX).catch(
+    (error: unknown) => {
+      logger.error({ file: side.name, err: error }, 'A side file of the log cannot be read');
+      return Buffer.alloc(0);
+    },
+  );
+  const read = scanSide(bytes, side.recordsMax);
+  const scan = read !== undefined && namesBatch(side, read.batch) ? read : undefined;
+  if (scan !== undefined && scan.records.length === 0 && scan.tail === 'clean') {
+    await discardEmpty(source, side, data);
+    return undefined;
+  }
+  if (data === undefined) {
+    if (scan === undefined) await files.remove(join(dir, side.name));
+    else await missingData(source, side, scan);
+    return undefined;
+  }
+  if (scan === undefined) {
+    await orphan(source, data.name, [side.name]);
+    return undefined;
+  }
+  return { scan, side, data };
+}
+
+/** A prepared segment that never got a block. The data file goes first: see stock.ts. */
+async function discardEmpty(
+  { files, dir }: RecoverySource,
+  side: SegmentName,
+  data: SegmentName | undefined,
+): Promise<void> {
+  if (data !== undefined) {
+    await files.remove(join(dir, data.name));
+    await files.syncDirectory(dir);
+  }
+  await files.remove(join(dir, side.name));
+}
+
+async function missingData(
+  source: RecoverySource,
+  side: SegmentName,
+  scan: SideScan,
+): Promise<void> {
+  const bytes = scan.records.reduce((sum, record) => sum + record.length, 0);
+  source.metrics.walCorruptBytes.inc({ kind: 'corrupt' }, bytes);
+  source.logger.error(
+    { file: side.name, bytes, blocks: scan.records.length },
+    'The data file of a log segment is missing: its spans are lost, the side file is in corrupt/',
+  );
+  await moveToCorrupt(source.files, source.dir, [side.name]);
+}
+
+/** A data file that nothing vouches for is never inserted. */
+async function orphan(
+  source: RecoverySource,
+  data: string,
+  sides: readonly string[],
+): Promise<void> {
+  const { files, dir, metrics, logger } = source;
+  const file = await files.open(join(dir, data));
+  const bytes = await file.size();
+  await file.close();
+  if (bytes === 0) {
+    await files.remove(join(dir, data));
+    return;
+  }
+  metrics.walCorruptBytes.inc({ kind: 'corrupt' }, bytes);
+  logger.error(
+    { file: data, bytes },
+    'The side file of a log segment is missing or unreadable: its data file is in corrupt/',
+  );
+  await moveToCorrupt(files, dir, [...sides, data]);
+}
+
+/** One window for all files. */
+class WindowOwner {
+  #reader: BlockReader | undefined;
+
+  of(file: WalFile): BlockReader {
+    if (this.#reader === undefined) this.#reader = new BlockReader(file);
+    else this.#reader.use(file);
+    return this.#reader;
+  }
+}
+
+interface Verified {
+  readonly kept: KeptSegment;
+  readonly records: readonly BlockRecord[];
+}
+
+async function verify(
+  source: RecoverySource,
+  candidate: Candidate,
+  isLast: boolean,
+  windows: WindowOwner,
+): Promise<Verified | undefined> {
+  const { scan } = candidate;
+  const file = await source.files.open(join(source.dir, candidate.data.name));
+  try {
+    const reader = windows.of(file);
+    const size = await file.size();
+    const good: BlockRecord[] = [];
+    for (const record of scan.records) {
+      if (await reader.holds(record, size)) good.push(record);
+    }
+    sayTruncated(source, candidate, size);
+    const { torn, damaged } = judge(candidate, good, isLast);
+    if (damaged) {
+      return await rewrite(source, candidate, { scan, good, torn, size }, reader);
+    }
+    if (torn) await cutSide(source, candidate, { scan, good, torn, size });
+    // A kill may have left blocks that are only in the page cache: from here on they are promised.
+    else if (isLast) await source.syncBoth(candidate, file);
+    if (scan.tail === 'garbage') sayGarbage(source, candidate);
+    if (good.length === 0) {
+      await discardEmpty(source, candidate.side, candidate.data);
+      return undefined;
+    }
+    return { kept: describeKept(source, candidate, scan.batch, good, size), records: good };
+  } catch (error) {
+    if (isMissing(error))
+      throw new Error('a log file vanished while it was read', { cause: error });
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Appends are serial: only the very last record of a start may be of a block not acknowledged. */
+function judge(
+  { scan, side }: Candidate,
+  good: readonly BlockRecord[],
+  isLast: boolean,
+): { torn: boolean; damaged: boolean } {
+  const bad = scan.records.length - good.length;
+  const lastIsBad = good.at(-1) !== scan.records.at(-1);
+  const brokenTail = scan.tail === 'record';
+  const mayBeTorn = isLast && side.recordsMax === undefined && side.rewrite === 0;
+  const torn = mayBeTorn && (brokenTail || lastIsBad);
+  const tornRecords = torn && !brokenTail ? 1 : 0;
+  const holes = bad - tornRecords + scan.gaps + (brokenTail && !torn ? 1 : 0);
+  const cutShort = side.recordsMax !== undefined && scan.records.length < side.recordsMax;
+  return { torn, damaged: holes > 0 || cutShort };
+}
+
+function sayTruncated(source: RecoverySource, { data, scan }: Candidate, size: number): void {
+  const last = scan.records.at(-1);
+  if (last === undefined || last.offset + last.length <= size) return;
+  source.logger.warn(
+    { file: data.name, bytes: size, expected: last.offset + last.length },
+    'A data file of the log is truncated: its whole blocks are kept',
+  );
+}
+
+function sayGarbage(source: RecoverySource, { side, scan }: Candidate): void {
+  source.logger.warn(
+    { file: side.name, offset: scan.end },
+    'Bytes behind the last record of a side file are no record: ignored',
+  );
+}

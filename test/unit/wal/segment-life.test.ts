@@ -1,0 +1,134 @@
+import { describe, expect, test } from 'vitest';
+import {
+  appendBlock,
+  collect,
+  failing,
+  settle,
+  smallConfig,
+  DIR,
+  openWal,
+  world,
+} from './log-fixture.ts';
+
+describe('A removed segment', () => {
+  test('is not delivered again, its file serves a later one, its notes are kept', async () => {
+    const { disk, clock } = world();
+    const { wal } = await openWal(disk, clock);
+    const closed = collect(wal);
+    for (let id = 0; id < 4; id++) await appendBlock(wal, id);
+    await wal.remove(closed[0]!);
+    expect(disk.paths().some((path) => path.includes('pool-'))).toBe(true);
+    for (let id = 4; id < 12; id++) await appendBlock(wal, id);
+    expect(disk.paths().some((path) => path.includes('pool-'))).toBe(false);
+    await wal.close();
+    const again = await openWal(disk, clock);
+    const notes = again.wal.recoveredNotes().map(({ note }) => Buffer.from(note).toString());
+    expect(notes.toSorted()).toEqual(
+      Array.from({ length: 12 }, (_, id) => `note-${id}`).toSorted(),
+    );
+    expect(again.wal.recovered.map(({ batch }) => batch)).toEqual(
+      closed.slice(1).map(({ batch }) => batch),
+    );
+    await again.wal.close();
+  });
+
+  test('gives its side file up when its notes are too old', async () => {
+    const { disk, clock } = world();
+    const { wal } = await openWal(disk, clock);
+    const closed = collect(wal);
+    const sides = (): string[] => disk.paths().filter((path) => path.endsWith('.sent'));
+    for (let id = 0; id < 2; id++) {
+      await appendBlock(wal, id);
+      await wal.closeOpen();
+      await wal.remove(closed[id]!);
+      expect(sides()).toHaveLength(1);
+      await clock.advance(smallConfig.notesKeptMs + 1);
+    }
+    await wal.close();
+    const again = await openWal(disk, clock);
+    expect(sides()).toEqual([]);
+    expect(again.wal.recoveredNotes()).toEqual([]);
+    await again.wal.close();
+  });
+
+  test('stays in the books when the disk refuses, and can be removed later', async () => {
+    const { disk, clock } = world();
+    const { wal } = await openWal(disk, clock);
+    const closed = collect(wal);
+    await appendBlock(wal, 0);
+    await wal.closeOpen();
+    await settle();
+    failing(disk, 'syncDirectory', '');
+    await expect(wal.remove(closed[0]!)).rejects.toMatchObject({ code: 'SCRUBJAY_ERR_WAL_FAILED' });
+    expect(wal.state().segments).toBe(1);
+    await wal.remove(closed[0]!);
+    expect(wal.state().segments).toBe(0);
+    await wal.close();
+  });
+
+  test('set aside is in corrupt/ with both files and not in the log', async () => {
+    const { disk, clock } = world();
+    const { wal, lines } = await openWal(disk, clock);
+    const closed = collect(wal);
+    await appendBlock(wal, 0);
+    await wal.closeOpen();
+    await wal.setAside(closed[0]!, 'storage refuses it');
+    expect(disk.paths().filter((path) => path.includes('/corrupt/'))).toHaveLength(2);
+    expect(lines.at(-1)?.fields).toMatchObject({ why: 'storage refuses it', rows: 3 });
+    await wal.close();
+    const again = await openWal(disk, clock);
+    expect(again.wal.recovered).toEqual([]);
+    await again.wal.close();
+  });
+});
+
+describe('The start', () => {
+  test('raises the epoch each time and keeps the node', async () => {
+    const { disk, clock } = world();
+    const batches: bigint[] = [];
+    for (let start = 0; start < 3; start++) {
+      const { wal } = await openWal(disk, clock);
+      batches.push(await wal.batchFor(1, 1));
+      await wal.close();
+    }
+    const [first = 0n, second, third] = batches;
+    expect(second).toBe(first + (1n << 32n));
+    expect(third).toBe(first + (2n << 32n));
+  });
+
+  test('draws another node id when the epochs wrap and skips epochs of files', async () => {
+    const { disk, clock } = world();
+    const node = Buffer.from('{"node":7,"epoch":65535}\n');
+    disk.put(`${DIR}/node.json`, node);
+    disk.put(`${DIR}/corrupt/seg-0000-00000003.native`, Buffer.from('x'));
+    await disk.files().makeDirectory(`${DIR}/corrupt`);
+    const { wal } = await openWal(disk, clock);
+    const batch = await wal.batchFor(1, 1);
+    expect((batch >> 32n) & 0xffffn).toBe(1n);
+    expect(batch >> 48n).not.toBe(7n);
+    await wal.close();
+  });
+
+  test('refuses a folder that is in use', async () => {
+    const { disk, clock } = world();
+    const { wal } = await openWal(disk, clock);
+    await expect(openWal(disk, clock)).rejects.toMatchObject({ code: 'SCRUBJAY_ERR_START' });
+    await wal.close();
+    const again = await openWal(disk, clock);
+    await again.wal.close();
+  });
+
+  test('says what the disk answered when the folder cannot be opened', async () => {
+    const { disk, clock } = world();
+    failing(disk, 'create', 'node.json', 'EROFS');
+    await expect(openWal(disk, clock)).rejects.toThrow(/cannot be opened \(EROFS\)/);
+  });
+
+  test('leaves no prepared files behind at the end', async () => {
+    const { disk, clock } = world();
+    const { wal } = await openWal(disk, clock);
+    await wal.batchFor(1, 1);
+    await wal.close();
+    expect(disk.paths()).toEqual([`${DIR}/node.json`]);
+  });
+});
