@@ -1,0 +1,100 @@
+/**
+ * What ingester and query ask of a storage. Implementations live in folders beside this file.
+ * Every promise here is tested by test/contract/storage-kit.ts.
+ */
+import type { Span } from '../model/span.ts';
+import type { SpanBatch } from '../model/span-batch.ts';
+import type { TraceKey } from '../model/trace-id.ts';
+
+/** Rows by day: days since 1970-01-01 UTC as storage partitions them -> rows. */
+export type RowsByDay = ReadonlyMap<number, number>;
+
+/** A closed log segment as storage takes it: a file whose first `bytes` bytes are whole blocks. */
+export interface InsertSource {
+  readonly batch: bigint;
+  readonly path: string;
+  readonly bytes: number;
+  readonly rows: number;
+  readonly days: RowsByDay;
+}
+
+/** Turns decoded spans into the bytes that the log keeps and storage takes as they are. */
+export interface BlockEncoder {
+  /**
+   * The block of all rows of the batch, every row marked with `batchId`. The bytes are valid until
+   * the next call; the batch may be emptied at once.
+   */
+  encode(batch: SpanBatch, batchId: bigint): Uint8Array;
+}
+
+/** Why a storage call failed, and so what to do. */
+export type StorageFailure =
+  /** network, timeout, overload, memory: try again */
+  | 'retry'
+  /** table or column is missing: ensure the schema, then try again */
+  | 'schema'
+  /** credentials or grants: keep spooling, alarm, try again */
+  | 'auth'
+  /** these bytes will never be taken: bisect and set aside */
+  | 'poison'
+  /** the caller aborted it or its time was up */
+  | 'aborted';
+
+/** @throws by every call below. `message` is for the log, never for a client. */
+export class StorageError extends Error {
+  readonly failure: StorageFailure;
+  /** ClickHouse error code, 0 when there was no answer. */
+  readonly code: number;
+
+  constructor(failure: StorageFailure, code: number, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'StorageError';
+    this.failure = failure;
+    this.code = code;
+  }
+}
+
+export interface SpanWriter {
+  /**
+   * Inserts the whole segment, or only the rows of `onlyDays`. Each day is stored whole or not at
+   * all. Resolves when storage has acknowledged; a rejection says nothing about what is stored.
+   */
+  insert(source: InsertSource, onlyDays?: readonly number[]): Promise<void>;
+  /** Makes sure that no insert of this batch runs any more, then counts what is stored of it. */
+  countBack(batch: bigint): Promise<RowsByDay>;
+}
+
+export interface ReadOptions {
+  readonly tenant: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface TraceReader {
+  /**
+   * All spans of a trace as stored, rows that are equal in every field once, in no special order; [] when unknown.
+   * @param strict false: match the low 64 bits only
+   */
+  trace(key: TraceKey, strict: boolean, options: ReadOptions): Promise<Span[]>;
+  /** Rows in storage now, of all tenants. */
+  countRows(signal?: AbortSignal): Promise<number>;
+}
+
+export type StorageState = 'starting' | 'up' | 'down' | 'stopped';
+
+export interface StorageHealth {
+  readonly state: StorageState;
+  /** e.g. `ClickHouse 26.7.2 (embedded)`; the key of the component in /health. */
+  readonly name: string;
+  /** Why it is not up, for an operator. */
+  readonly error?: string;
+}
+
+/** A storage with its lifecycle. `start` resolves when reads and inserts work. */
+export interface Storage {
+  readonly encoder: BlockEncoder;
+  readonly writer: SpanWriter;
+  readonly reader: TraceReader;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  health(): StorageHealth;
+}
