@@ -1,0 +1,189 @@
+/**
+ * The write path between transport and log, as a Pyroscope distributor is: validates, limits and
+ * samples each message, books every span, and hands what is kept to the sink. Stateless but for
+ * the memory of bodies seen and the sizes of traces.
+ */
+import type { Clock } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import type { SettingValues } from '../base/settings.ts';
+import { DecodeReport } from '../model/decode-report.ts';
+import type { Decode, MessageError } from '../model/decode-report.ts';
+import type { SpanLimits } from '../model/limits.ts';
+import type { SpanSink } from '../model/span-sink.ts';
+import type { Ledger } from '../telemetry/ledger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { distributorSettings } from './config.ts';
+import { MessageGate } from './gate.ts';
+import type { AgeLimits } from './gate.ts';
+import type { PushOutcome } from './outcome.ts';
+import { Sampler } from './sampler.ts';
+import { SeenBodies, noteOf } from './seen-bodies.ts';
+import { DEFAULT_TENANT, tenantOf } from './tenant.ts';
+import { TraceSizes } from './trace-sizes.ts';
+
+export type DistributorConfig = SettingValues<typeof distributorSettings>;
+
+export interface Message {
+  readonly tenant: string;
+  readonly transport: 'http';
+  readonly format: string;
+  /** Family of the User-Agent. */
+  readonly client: string;
+  /** Inflated. */
+  readonly body: Uint8Array;
+  readonly decode: Decode;
+}
+
+export interface DistributorOptions {
+  readonly config: DistributorConfig;
+  readonly ages: AgeLimits;
+  readonly dedupWindowMs: number;
+  readonly sink: SpanSink;
+  readonly ledger: Ledger;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+}
+
+const TENANT_LABELS_MAX = 200;
+const ACCEPTED: PushOutcome = { kind: 'accepted' };
+
+export class Distributor {
+  readonly #o: DistributorOptions;
+  readonly #limits: SpanLimits;
+  readonly #gate: MessageGate;
+  readonly #seen: SeenBodies;
+  readonly #tenants = new Map<string, Uint8Array>();
+
+  constructor(options: DistributorOptions) {
+    this.#o = options;
+    const { config } = options;
+    this.#limits = limitsOf(config);
+    const sizes = new TraceSizes(config.traceSpansMax);
+    this.#gate = new MessageGate(new Sampler(config.sampleRate), sizes, options.ages);
+    this.#seen = new SeenBodies(options.dedupWindowMs);
+  }
+
+  /** Why no message can be taken now; asked before a body is read. */
+  refusal(): CodedError | undefined {
+    return this.#o.sink.refusal();
+  }
+
+  /** @throws {SCRUBJAY_ERR_TENANT_MISSING} {SCRUBJAY_ERR_TENANT_MALFORMED} */
+  tenantOf(header: string | readonly string[] | undefined): string {
+    return this.#o.config.tenancy === 'header' ? tenantOf(header) : DEFAULT_TENANT;
+  }
+
+  /** At the start: what the log remembers of messages that were acknowledged before. */
+  remember(notes: Uint8Array): void {
+    this.#seen.recover(notes, this.#o.clock.nowMs());
+  }
+
+  /** Resolves when the spans kept are durable, or nothing is. */
+  async push(message: Message): Promise<PushOutcome> {
+    const nowMs = this.#o.clock.nowMs();
+    const note = noteOf(message.tenant === DEFAULT_TENANT ? '' : message.tenant, message.body);
+    const earlier = this.#seen.underWay(note);
+    if (earlier !== undefined) await earlier;
+    const spans = this.#seen.find(note, nowMs);
+    if (spans >= 0) {
+      this.#o.ledger.duplicate(spans);
+      this.#countReceived(message, spans);
+      return ACCEPTED;
+    }
+    const refusal = this.refusal();
+    if (refusal !== undefined) return { kind: 'refused', error: refusal };
+    return this.#decode(message, note, nowMs);
+  }
+
+  /** Decodes and commits in one tick: nothing may come between the batch and its commit. */
+  #decode(message: Message, note: Buffer, nowMs: number): PushOutcome | Promise<PushOutcome> {
+    const batch = this.#o.sink.openBatch();
+    const mark = batch.mark();
+    const report = new DecodeReport();
+    batch.beginMessage(this.#tenantBytes(message.tenant), this.#limits, nowMs * 1000);
+    batch.truncations = 0;
+    this.#gate.begin(message.tenant, nowMs);
+    let error: MessageError | undefined;
+    try {
+      error = message.decode(message.body, batch, this.#gate, report);
+    } catch (bug) {
+      // Rows of half a message must not be stored with the group of others.
+      batch.rollback(mark);
+      throw bug;
+    }
+    if (error !== undefined) report.refuseAll('malformed_message');
+    this.#countDecoded(message, report, batch.truncations);
+    if (report.accepted === 0) {
+      batch.rollback(mark);
+      this.#bookRejected(report);
+      return outcomeOfNothing(report, error);
+    }
+    note.writeUInt32LE(report.accepted, 16);
+    const durable = this.#o.sink.commit(report.accepted, note);
+    this.#seen.begin(note, durable, nowMs);
+    return this.#whenDurable(durable, report);
+  }
+
+  async #whenDurable(durable: Promise<void>, report: DecodeReport): Promise<PushOutcome> {
+    try {
+      await durable;
+    } catch (error) {
+      // A retry brings the rejected ones again: the whole message counts as refused.
+      this.#o.ledger.refuse(report.spans);
+      if (error instanceof CodedError) return { kind: 'refused', error };
+      throw error;
+    }
+    this.#bookRejected(report);
+    return report.rejected === 0 ? ACCEPTED : { kind: 'partial', report };
+  }
+
+  #bookRejected(report: DecodeReport): void {
+    for (const [reason, count] of report.reasons) this.#o.ledger.reject(reason, count);
+  }
+
+  #countDecoded(message: Message, report: DecodeReport, truncations: number): void {
+    const { metrics } = this.#o;
+    const transport = { transport: message.transport };
+    this.#countReceived(message, report.spans);
+    metrics.spans.inc(transport, report.spans);
+    metrics.messageSpans.set(transport, report.spans);
+    const dropped = report.rejected + report.unsampled;
+    if (dropped > 0) metrics.spansDropped.inc(transport, dropped);
+    for (const [rule, count] of report.normalized) metrics.spansNormalized.inc({ rule }, count);
+    if (truncations > 0) metrics.spansNormalized.inc({ rule: 'truncated' }, truncations);
+  }
+
+  #countReceived({ tenant, transport, format }: Message, spans: number): void {
+    const known = this.#tenants.size <= TENANT_LABELS_MAX || this.#tenants.has(tenant);
+    const label = known ? tenant : 'other';
+    this.#o.metrics.spansReceived.inc({ tenant: label, transport, format }, spans);
+  }
+
+  #tenantBytes(tenant: string): Uint8Array {
+    const known = this.#tenants.get(tenant);
+    if (known !== undefined) return known;
+    const bytes = Buffer.from(tenant);
+    if (this.#tenants.size <= TENANT_LABELS_MAX) this.#tenants.set(tenant, bytes);
+    return bytes;
+  }
+}
+
+function outcomeOfNothing(report: DecodeReport, error: MessageError | undefined): PushOutcome {
+  if (error !== undefined) return { kind: 'rejected', report, message: error.message };
+  if (report.rejected === 0) return ACCEPTED;
+  const first = report.first[0];
+  return { kind: 'rejected', report, message: first?.detail || (first?.reason ?? '') };
+}
+
+export function limitsOf(config: DistributorConfig): SpanLimits {
+  return {
+    spanBytesMax: config.spanBytesMax,
+    tagsMax: config.tagsPerSpanMax,
+    annotationsMax: config.annotationsPerSpanMax,
+    tagKeyBytesMax: config.tagKeyBytesMax,
+    tagValueBytesMax: config.tagValueBytesMax,
+    annotationBytesMax: config.annotationBytesMax,
+    nameBytesMax: config.nameBytesMax,
+    serviceNameBytesMax: config.serviceNameBytesMax,
+  };
+}
