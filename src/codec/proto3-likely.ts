@@ -1,0 +1,29 @@
+/**
+ * Finds a string again that a dictionary has seen, by a look at three of its bytes. The dictionary
+ * compares the guess with all bytes: a wrong one costs time and nothing else, so guesses may outlive
+ * the batch, and any number of dictionaries may share one table.
+ */
+import type { ByteDictionary } from '../model/byte-dictionary.ts';
+
+const SLOTS = 1024;
+
+export class LikelyEntries {
+  readonly #entries = new Uint32Array(SLOTS);
+
+  /** Number of the entry source[from, to), which is not empty; 0: not known. */
+  find(dictionary: ByteDictionary, source: Uint8Array, from: number, to: number): number {
+    const entry = this.#entries[slotOf(source, from, to)]!;
+    return dictionary.isAt(entry, source, from, to - from) ? entry : 0;
+  }
+
+  /** The next look for source[from, to) will find this entry. */
+  note(entry: number, source: Uint8Array, from: number, to: number): void {
+    this.#entries[slotOf(source, from, to)] = entry;
+  }
+}
+
+function slotOf(source: Uint8Array, from: number, to: number): number {
+  const length = to - from;
+  const middle = source[from + (length >>> 1)]!;
+  return (length * 37 + source[from]! * 5 + middle * 17 + source[to - 1]! * 129) & (SLOTS - 1);
+}

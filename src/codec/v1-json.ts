@@ -1,0 +1,311 @@
+/**
+ * Zipkin v1 JSON, one span object at a time: the list around it is json-v2.ts's.
+ *
+ *   span       := { traceId, id, parentId, name, timestamp, duration, debug, annotations,
+ *                   binaryAnnotations, … }
+ *   annotation := { timestamp, value, endpoint }
+ *   binary     := { key, value, endpoint, … }     ; value is text, or true for sa, ca and ma
+ *   endpoint   := { serviceName, ipv4, ipv6, port, … }
+ *
+ * Rules: zipkin2/internal/V1JsonSpanReader.java (zipkin-api zipkin-api.yaml). What Zipkin accepts
+ * gives what Zipkin gives; a part that would make it refuse the message is dropped and counted.
+ */
+import { randomInt } from 'node:crypto';
+import type { DecodeReport, RowGate } from '../model/decode-report.ts';
+import type { RejectReason } from '../model/reasons.ts';
+import type { SpanBatch } from '../model/span-batch.ts';
+import { parseTraceId } from './ids.ts';
+import { CLOSE_OBJECT, LOWER_HEX, QUOTE, nameBytes } from './json-reader.ts';
+import { JsonValues } from './json-values.ts';
+import { convertV1 } from './v1-convert.ts';
+import { V1JsonParts } from './v1-json-parts.ts';
+import { V1Span } from './v1-span.ts';
+
+const TRACE_ID = nameBytes('traceId');
+const ID = nameBytes('id');
+const PARENT_ID = nameBytes('parentId');
+const NAME = nameBytes('name');
+const TIMESTAMP = nameBytes('timestamp');
+const DURATION = nameBytes('duration');
+const ANNOTATIONS = nameBytes('annotations');
+const BINARY_ANNOTATIONS = nameBytes('binaryAnnotations');
+
+type IdName = 'traceId' | 'id' | 'parentId';
+
+class V1JsonSpan {
+  readonly span = new V1Span(randomInt(0x1_0000_0000));
+  readonly values = new JsonValues();
+  fault: RejectReason | undefined;
+  detail = '';
+  readonly #r = this.values.reader;
+  readonly #parts = new V1JsonParts(this.values, this.span);
+  #hi = 0;
+  #lo = 0;
+
+  /** Reads the object at the reader's place. */
+  read(batch: SpanBatch): void {
+    this.#parts.batch = batch;
+    this.fault = undefined;
+    const r = this.#r;
+    r.loneSurrogate = false;
+    r.peek();
+    r.p++;
+    if (!r.closesAtOnce(CLOSE_OBJECT)) {
+      do {
+        r.openName();
+        if (!this.#usualMember(r.source[r.p]!)) this.#anyMember();
+      } while (r.more(CLOSE_OBJECT));
+    }
+    if (r.loneSurrogate) this.values.report.normalize('surrogate');
+    const { traceId, idHi, idLo } = this.span;
+    if ((traceId[2] | traceId[3]) === 0) this.#reject('invalid_trace_id', 'traceId == 0');
+    else if ((idHi | idLo) === 0) this.#reject('invalid_span_id', 'id == 0');
+  }
+
+  #reject(reason: RejectReason, detail: string): void {
+    if (this.fault !== undefined) return;
+    this.fault = reason;
+    this.detail = detail;
+  }
+
+  /** A member whose name is written plainly; false: look closer. */
+  #usualMember(first: number): boolean {
+    const r = this.#r;
+    switch (first) {
+      case 0x74: // t
+        if (r.takesName(TRACE_ID)) this.#traceId();
+        else if (r.takesName(TIMESTAMP)) this.#timestamp();
+        else return false;
+        return true;
+      case 0x69: // i
+        if (!r.takesName(ID)) return false;
+        this.#id();
+        return true;
+      case 0x70: // p
+        if (!r.takesName(PARENT_ID)) return false;
+        this.#parentId();
+        return true;
+      case 0x6e: // n
+        if (!r.takesName(NAME)) return false;
+        this.#name();
+        return true;
+      case 0x64: // d
+        if (!r.takesName(DURATION)) return false;
+        this.#duration();
+        return true;
+      case 0x61: // a
+        if (!r.takesName(ANNOTATIONS)) return false;
+        this.#parts.annotations();
+        return true;
+      case 0x62: // b
+        if (!r.takesName(BINARY_ANNOTATIONS)) return false;
+        this.#parts.tags();
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #anyMember(): void {
+    const r = this.#r;
+    r.readName();
+    switch (r.textString()) {
+      case 'traceId':
+        return this.#traceId();
+      case 'id':
+        return this.#id();
+      case 'parentId':
+        return this.#parentId();
+      case 'name':
+        return this.#name();
+      case 'timestamp':
+        return this.#timestamp();
+      case 'duration':
+        return this.#duration();
+      case 'debug':
+        return this.#debug();
+      case 'annotations':
+        return this.#parts.annotations();
+      case 'binaryAnnotations':
+        return this.#parts.tags();
+      default:
+        return r.skipValue();
+    }
+  }
+
+  /** Sixteen lower-case hex digits at `at` into #hi and #lo; false: they are not. */
+  #hex16(at: number): boolean {
+    const { source } = this.#r;
+    let hi = 0;
+    let lo = 0;
+    let seen = 0;
+    for (let i = at; i < at + 8; i++) {
+      const digit = LOWER_HEX[source[i]!]!;
+      seen |= digit;
+      hi = (hi << 4) | digit;
+    }
+    for (let i = at + 8; i < at + 16; i++) {
+      const digit = LOWER_HEX[source[i]!]!;
+      seen |= digit;
+      lo = (lo << 4) | digit;
+    }
+    this.#hi = hi >>> 0;
+    this.#lo = lo >>> 0;
+    return seen < 256;
+  }
+
+  /** A string of exactly sixteen digits into #hi and #lo, and behind it. */
+  #usualId(): boolean {
+    const r = this.#r;
+    if (r.peek() !== QUOTE || r.source[r.p + 17] !== QUOTE || !this.#hex16(r.p + 1)) return false;
+    r.p += 18;
+    return true;
+  }
+
+  #traceId(): void {
+    const r = this.#r;
+    const { traceId } = this.span;
+    if (this.#usualId()) {
+      traceId[0] = 0;
+      traceId[1] = 0;
+    } else if (r.source[r.p] === QUOTE && r.source[r.p + 33] === QUOTE && this.#hex16(r.p + 1)) {
+      traceId[0] = this.#hi;
+      traceId[1] = this.#lo;
+      if (!this.#hex16(r.p + 17)) return this.#oddTraceId();
+      r.p += 34;
+    } else return this.#oddTraceId();
+    traceId[2] = this.#hi;
+    traceId[3] = this.#lo;
+  }
+
+  #oddTraceId(): void {
+    const text = this.#idText('traceId');
+    const words = text === undefined ? undefined : this.#idWords(text);
+    if (words === undefined) {
+      if (text !== undefined) this.#reject('invalid_trace_id', notHex(text));
+      return;
+    }
+    // Between 16 and 32 digits the upper ones are lost in Zipkin; a UUID has 36 characters.
+    const wide = text!.length >= 32;
+    this.span.traceId = wide ? [...words] : [0, 0, words[2], words[3]];
+  }
+
+  #id(): void {
+    if (!this.#usualId()) {
+      const text = this.#idText('id');
+      if (text === undefined) return;
+      const words = this.#idWords(text);
+      if (words === undefined) {
+        this.#reject('invalid_span_id', notHex(text));
+        return;
+      }
+      [, , this.#hi, this.#lo] = words;
+    }
+    this.span.idHi = this.#hi;
+    this.span.idLo = this.#lo;
+  }
+
+  #parentId(): void {
+    if (!this.#usualId()) {
+      const text = this.#idText('parentId');
+      if (text === undefined) return;
+      const words = this.#idWords(text);
+      if (words === undefined) {
+        this.values.report.normalize('parent_dropped');
+        return;
+      }
+      [, , this.#hi, this.#lo] = words;
+    }
+    this.span.parentHi = this.#hi;
+    this.span.parentLo = this.#lo;
+  }
+
+  /** The text of an id of any form; undefined: there is none. */
+  #idText(name: IdName): string | undefined {
+    const r = this.#r;
+    const kind = r.kind();
+    if (kind === 'string' || kind === 'number') {
+      this.values.readText();
+      return r.textString();
+    }
+    r.skipValue();
+    if (kind === 'null') return undefined;
+    if (name === 'parentId') this.values.report.normalize('parent_dropped');
+    else this.#reject('malformed_span', `Expected a string but was ${kind} (${name})`);
+    return undefined;
+  }
+
+  /** Undefined: no id. All ids of v1 may have up to 32 digits, and zero is judged later. */
+  #idWords(text: string): readonly [number, number, number, number] | undefined {
+    if (text.length <= 32 && /^0+$/.test(text)) return [0, 0, 0, 0];
+    const { words, fault } = parseTraceId(text, this.values.report);
+    return fault === '' ? words : undefined;
+  }
+
+  #name(): void {
+    const r = this.#r;
+    if (!this.values.readLenientText()) return;
+    this.span.nameAt = this.span.textAt(r.text, r.textFrom, r.textTo);
+    this.span.nameLength = r.textTo - r.textFrom;
+  }
+
+  #timestamp(): void {
+    this.#r.peek();
+    this.span.timestamp = this.values.integer() ?? this.span.timestamp;
+  }
+
+  #duration(): void {
+    this.#r.peek();
+    this.span.duration = this.values.integer() ?? this.span.duration;
+  }
+
+  #debug(): void {
+    const r = this.#r;
+    const kind = r.kind();
+    if (kind === 'boolean') {
+      if (r.readLiteral() === 0x74) this.span.debug = true;
+      return;
+    }
+    if (kind !== 'null') this.values.report.normalize('flag_typed');
+    if (kind === 'string' || kind === 'number') {
+      this.values.readText();
+      if (/^(?:true|1)$/i.test(r.textString())) this.span.debug = true;
+    } else r.skipValue();
+  }
+}
+
+const notHex = (text: string): string =>
+  `${text.slice(0, 100)} should be a 1 to 32 character lower-hex string with no prefix`;
+
+const decoder = new V1JsonSpan();
+
+/**
+ * Appends the rows of the span object source[from, to), which is known to be valid JSON in valid
+ * UTF-8; rejects it when it has no usable ids.
+ */
+export function decodeV1JsonSpan(
+  source: Uint8Array,
+  from: number,
+  to: number,
+  batch: SpanBatch,
+  gate: RowGate,
+  report: DecodeReport,
+): void {
+  const max = batch.limits.spanBytesMax;
+  if (to - from > max) {
+    report.reject(
+      'span_too_large',
+      `${to - from} bytes, limit ${max} (SCRUBJAY_MAX_SPAN_BYTES)`,
+    );
+    return;
+  }
+  const { span, values } = decoder;
+  values.report = report;
+  values.reader.open(source);
+  values.reader.p = from;
+  values.reader.end = to;
+  span.begin(source);
+  decoder.read(batch);
+  if (decoder.fault === undefined) convertV1(span, batch, gate, report);
+  else report.reject(decoder.fault, decoder.detail);
+}

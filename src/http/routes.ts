@@ -1,0 +1,25 @@
+/** Every route of the server. Those who register a route take method, path and text from here. */
+export interface Route {
+  readonly method: 'GET' | 'POST';
+  /** `{name}` is a parameter. */
+  readonly path: string;
+  /** One sentence for README. */
+  readonly doc: string;
+}
+
+export const ROUTES = [
+  {
+    method: 'POST',
+    path: '/api/v2/spans',
+    doc: 'Spans in JSON v2 or protobuf, plain or compressed; 202 once they are on disk',
+  },
+  { method: 'POST', path: '/api/v1/spans', doc: 'The same for JSON v1 and Thrift' },
+  { method: 'GET', path: '/api/v2/trace/{traceId}', doc: 'The spans of one trace as JSON v2' },
+  { method: 'GET', path: '/health', doc: 'State of the node and of each component; 503 if down' },
+  { method: 'GET', path: '/actuator/health', doc: 'The same' },
+  { method: 'GET', path: '/info', doc: 'Version of the program' },
+  { method: 'GET', path: '/actuator/info', doc: 'The same' },
+  { method: 'GET', path: '/prometheus', doc: 'Metrics in the Prometheus text format' },
+  { method: 'GET', path: '/actuator/prometheus', doc: 'The same' },
+  { method: 'GET', path: '/api/v1/ledger', doc: 'The books: what became of every span received' },
+] as const satisfies readonly Route[];

@@ -1,0 +1,31 @@
+/** A trace by its id, in every form in which an id is written. */
+import { CodedError } from '../base/errors.ts';
+import type { FreshnessBarrier } from '../model/span-sink.ts';
+import type { Span } from '../model/span.ts';
+import { normalizeTraceId } from '../model/trace-id.ts';
+import type { TraceReader } from '../storage/contract.ts';
+
+export class TraceById {
+  readonly #reader: TraceReader;
+  readonly #barrier: FreshnessBarrier;
+  readonly #strict: boolean;
+
+  /** @param strict false: ids of 64 and 128 bits match by their low 64 bits (STRICT_TRACE_ID) */
+  constructor(reader: TraceReader, barrier: FreshnessBarrier, strict: boolean) {
+    this.#reader = reader;
+    this.#barrier = barrier;
+    this.#strict = strict;
+  }
+
+  /**
+   * The spans of the trace as they were sent, everything acknowledged before the call included.
+   * @throws {SCRUBJAY_ERR_BAD_QUERY} not an id {SCRUBJAY_ERR_NOT_FOUND} no such trace
+   */
+  async find(rawId: string, tenant: string, signal: AbortSignal): Promise<Span[]> {
+    const { id, key } = normalizeTraceId(rawId.trim());
+    await this.#barrier.fresh(signal);
+    const spans = await this.#reader.trace(key, this.#strict, { tenant, signal });
+    if (spans.length === 0) throw new CodedError('SCRUBJAY_ERR_NOT_FOUND', { detail: `${id} not found` });
+    return spans;
+  }
+}

@@ -1,0 +1,111 @@
+import { describe, expect, test } from 'vitest';
+import type { PushOutcome } from '../../../src/distributor/outcome.ts';
+import { Admission } from '../../../src/http/admission.ts';
+import { createMetrics } from '../../../src/telemetry/metrics.ts';
+import { RawClient, deferred, metricSum, post, startServer, statuses } from './test-server.ts';
+
+const limits = { inflightRequestsMax: 2, inflightBytesMax: 1000 };
+const newAdmission = () => new Admission(limits, createMetrics());
+
+describe('Admission', () => {
+  test('one request more than the limit is refused, until another is released', () => {
+    const admission = newAdmission();
+    const first = admission.enter(0);
+    admission.enter(0);
+    expect(() => admission.enter(0)).toThrow(/SCRUBJAY_INGEST_MAX_INFLIGHT_REQUESTS/);
+    first.release();
+    first.release();
+    admission.enter(0);
+    expect(() => admission.enter(0)).toThrow(/Requests in flight: 2, limit 2/);
+  });
+
+  test('bytes count at the start and as they grow', () => {
+    const admission = newAdmission();
+    const ticket = admission.enter(600);
+    expect(() => admission.enter(401)).toThrow(/SCRUBJAY_INGEST_MAX_INFLIGHT_BYTES/);
+    ticket.grow(400);
+    expect(() => {
+      ticket.grow(1);
+    }).toThrow(/Body bytes in flight: 1001, limit 1000/);
+    ticket.release();
+    admission.enter(1000);
+  });
+
+  test('closed, it refuses everything', () => {
+    const admission = newAdmission();
+    admission.close();
+    expect(() => admission.enter(0)).toThrow(/Shutting down/);
+  });
+});
+
+describe('in flight over HTTP', () => {
+  const inflight = async (metrics: ReturnType<typeof createMetrics>) => [
+    await metricSum(metrics, 'scrubjay_ingest_inflight_requests'),
+    await metricSum(metrics, 'scrubjay_ingest_inflight_bytes'),
+  ];
+
+  test('a request above the limit is a 503, and the next one is served', async () => {
+    const { port, distributor, metrics } = await startServer({
+      config: { inflightRequestsMax: 1 },
+    });
+    const pushed = deferred<void>();
+    const held = deferred<PushOutcome>();
+    distributor.outcome = () => {
+      pushed.resolve();
+      return held.promise;
+    };
+    const first = post(port, '[1]');
+    await pushed.promise;
+    expect(await inflight(metrics)).toEqual([1, 3]);
+    const second = await post(port, '[2]');
+    expect(second.status).toBe(503);
+    expect(second.headers).toMatchObject({
+      'retry-after': '1',
+      'x-scrubjay-error': 'SCRUBJAY_ERR_OVERLOADED',
+      connection: 'close',
+    });
+    held.resolve({ kind: 'accepted' });
+    expect((await first).status).toBe(202);
+    expect(await inflight(metrics)).toEqual([0, 0]);
+    expect((await post(port, '[3]')).status).toBe(202);
+  });
+
+  test('a refused connection that is kept serves the next request', async () => {
+    const { port } = await startServer({ config: { inflightBytesMax: 100 } });
+    const client = new RawClient(port);
+    const body = ' '.repeat(200_000);
+    client.write(`POST /api/v2/spans HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n${body}`);
+    await client.until(/503 Service Unavailable/);
+    client.write('POST /api/v2/spans HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n[]');
+    expect(statuses(await client.until(/202 Accepted/))).toEqual([503, 202]);
+  });
+
+  test('chunks and inflated bytes count too', async () => {
+    const { port, metrics } = await startServer({ config: { inflightBytesMax: 1000 } });
+    const client = new RawClient(port).write(
+      'POST /api/v2/spans HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n' +
+        `400\r\n${' '.repeat(1024)}\r\n0\r\n\r\n`,
+    );
+    expect(await client.until(/INFLIGHT_BYTES/)).toContain('503');
+    expect(await inflight(metrics)).toEqual([0, 0]);
+  });
+
+  test('a client that goes away in the middle of its body gives its share back', async () => {
+    const { port, server, metrics } = await startServer();
+    const arrived = deferred<void>();
+    const gone = deferred<void>();
+    server.app.server.on('request', (request) => {
+      arrived.resolve();
+      request.on('close', gone.resolve);
+    });
+    const client = new RawClient(port).write(
+      'POST /api/v2/spans HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\n[',
+    );
+    await arrived.promise;
+    expect(await inflight(metrics)).toEqual([1, 500]);
+    client.socket.destroy();
+    await gone.promise;
+    await new Promise(setImmediate);
+    expect(await inflight(metrics)).toEqual([0, 0]);
+  });
+});
