@@ -1,7 +1,7 @@
 /**
  * The composition root: every part of the data flow is made and wired here, in its order.
  *
- *   http → receiver → codec → distributor → wal → ingester → storage/clickhouse → query → api → http
+ * http → receiver → codec → distributor → wal → ingester → storage/clickhouse → query → api → http
  */
 import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
@@ -184,7 +184,8 @@ class Collector implements App {
     const { receiver, http: limits, query } = this.#config;
     const { app, admission } = http;
     const distributor = this.#createDistributor(wal, ingester);
-    const tenantOf = (header: string | string[] | undefined): string => distributor.tenantOf(header);
+    const tenantOf = (header: string | string[] | undefined): string =>
+      distributor.tenantOf(header);
     const metrics = this.#metrics;
     const ledger = this.#ledger;
     const { reader } = this.#storage;
@@ -202,7 +203,8 @@ class Collector implements App {
       registerTrace(app, {
         tenantOf,
         query: {
-          trace: async (rawId, tenant, signal) => spansJson(await traces.find(rawId, tenant, signal)),
+          trace: async (rawId, tenant, signal) =>
+            spansJson(await traces.find(rawId, tenant, signal)),
         },
       });
     }
@@ -227,7 +229,8 @@ function logHealth(wal: Wal): HealthComponent {
   const refusal = wal.admit();
   const { state } = wal.state();
   const name = 'Log';
-  if (refusal !== undefined) return { name, status: 'DOWN', error: refusal.message, essential: true };
+  if (refusal !== undefined)
+    return { name, status: 'DOWN', error: refusal.message, essential: true };
   if (state === 'ok') return { name, status: 'UP', essential: true };
   return { name, status: 'UP', error: `state ${state}: storage does not keep up`, essential: true };
 }

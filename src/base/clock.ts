@@ -1,4 +1,4 @@
-/** Time as a constructor parameter: tests inject their own, nothing else reads Date or sets timers. */
+/** Time as a constructor parameter: tests hand in their own, nothing else sets timers. */
 export interface Clock {
   /** Epoch milliseconds. */
   nowMs(): number;

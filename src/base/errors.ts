@@ -8,12 +8,12 @@ export const ERRORS = {
   SCRUBJAY_ERR_BODY_TOO_LARGE: {
     status: 413,
     retryable: false,
-    text: 'Body of {actual} bytes is over the limit of {limit} bytes (SCRUBJAY_INGEST_MAX_BODY_BYTES)',
+    text: 'Body of {actual} bytes: limit {limit} bytes (SCRUBJAY_INGEST_MAX_BODY_BYTES)',
   },
   SCRUBJAY_ERR_INFLATED_TOO_LARGE: {
     status: 413,
     retryable: false,
-    text: 'The inflated body is over the limit of {limit} bytes (SCRUBJAY_INGEST_MAX_INFLATED_BYTES)',
+    text: 'Inflated body: limit {limit} bytes (SCRUBJAY_INGEST_MAX_INFLATED_BYTES)',
   },
   SCRUBJAY_ERR_GUNZIP: { status: 400, retryable: false, text: 'Cannot gunzip spans' },
   SCRUBJAY_ERR_INFLATE: { status: 400, retryable: false, text: 'Cannot inflate spans: {encoding}' },
@@ -32,7 +32,7 @@ export const ERRORS = {
   SCRUBJAY_ERR_TENANT_MALFORMED: {
     status: 400,
     retryable: false,
-    text: "X-Scope-OrgID must be 1 to 150 characters of A-Z a-z 0-9 ! . _ * ' ( ) - and not . or ..",
+    text: "X-Scope-OrgID must be 1 to 150 characters of A-Z a-z 0-9 !._*'()- and not . or ..",
   },
   SCRUBJAY_ERR_OVERLOADED: {
     status: 503,
@@ -47,7 +47,7 @@ export const ERRORS = {
   SCRUBJAY_ERR_WAL_FULL: {
     status: 503,
     retryable: true,
-    text: 'The log holds {actual} bytes, limit {limit} ({setting}): storage does not keep up or is away',
+    text: 'The log holds {actual} bytes, limit {limit} ({setting}): storage is slow or away',
   },
   SCRUBJAY_ERR_WAL_FAILED: {
     status: 503,

@@ -42,9 +42,11 @@ export function detect(body: Uint8Array, hint: FormatHint): Detected {
   return refusal(expected(hint));
 }
 
-const refusal = (decoder: string): Detected => ({ message: `Expected a ${decoder} encoded list\n` });
+const refusal = (decoder: string): Detected => ({
+  message: `Expected a ${decoder} encoded list\n`,
+});
 
-/** A line feed begins proto3 and, after an editor, JSON: then only blanks follow until a bracket. */
+/** A line feed begins proto3, and JSON of an editor: then only blanks come before the bracket. */
 function looksLikeText(body: Uint8Array): boolean {
   let p = 0;
   while (BLANKS.has(body[p]!)) p++;

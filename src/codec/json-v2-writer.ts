@@ -34,10 +34,14 @@ export function spanJson(span: Span): string {
   if (span.name !== undefined) json += `,"name":${quoted(span.name)}`;
   if (span.timestamp !== undefined) json += `,"timestamp":${span.timestamp}`;
   if (span.duration !== undefined) json += `,"duration":${span.duration}`;
-  if (span.localEndpoint !== undefined) json += `,"localEndpoint":${endpointJson(span.localEndpoint)}`;
-  if (span.remoteEndpoint !== undefined) json += `,"remoteEndpoint":${endpointJson(span.remoteEndpoint)}`;
+  if (span.localEndpoint !== undefined)
+    json += `,"localEndpoint":${endpointJson(span.localEndpoint)}`;
+  if (span.remoteEndpoint !== undefined)
+    json += `,"remoteEndpoint":${endpointJson(span.remoteEndpoint)}`;
   if (span.annotations !== undefined) {
-    const list = span.annotations.map((a) => `{"timestamp":${a.timestamp},"value":${quoted(a.value)}}`);
+    const list = span.annotations.map(
+      (a) => `{"timestamp":${a.timestamp},"value":${quoted(a.value)}}`,
+    );
     json += `,"annotations":[${list.join(',')}]`;
   }
   if (span.tags !== undefined) json += `,"tags":${tagsJson(span.tags)}`;

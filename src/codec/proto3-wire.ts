@@ -142,7 +142,8 @@ export class Wire {
     let seen = 0;
     let p = from;
     for (; p <= to - 16; p += 16) {
-      seen |= view.getInt32(p) | view.getInt32(p + 4) | view.getInt32(p + 8) | view.getInt32(p + 12);
+      seen |=
+        view.getInt32(p) | view.getInt32(p + 4) | view.getInt32(p + 8) | view.getInt32(p + 12);
     }
     for (; p < to; p++) seen |= this.source[p]!;
     return (seen & 0x80808080) === 0;

@@ -1,17 +1,7 @@
 /** One Span struct of zipkinCore.thrift into a V1Span. */
 import { isUtf8 } from 'node:buffer';
 import type { SpanBatch } from '../model/span-batch.ts';
-import {
-  BOOL,
-  I16,
-  I32,
-  I64,
-  LIST,
-  STRING,
-  STRUCT,
-  ThriftWire,
-  fieldOf,
-} from './thrift-wire.ts';
+import { BOOL, I16, I32, I64, LIST, STRING, STRUCT, ThriftWire, fieldOf } from './thrift-wire.ts';
 import { NO_ENDPOINT, isAddressKey } from './v1-span.ts';
 import type { V1Endpoint, V1Span } from './v1-span.ts';
 

@@ -292,7 +292,11 @@ class V1Converter {
   #placeAddresses(sa: number, ca: number, ma: number): void {
     const client = this.#cs ?? this.#cr;
     const server = this.#sr ?? this.#ss;
-    if (client === undefined && server === undefined && (ca !== NO_ENDPOINT || sa !== NO_ENDPOINT)) {
+    if (
+      client === undefined &&
+      server === undefined &&
+      (ca !== NO_ENDPOINT || sa !== NO_ENDPOINT)
+    ) {
       if (sa !== NO_ENDPOINT) this.#rowOf(ca).setRemote(sa);
       else {
         this.#first.kind = SERVER;

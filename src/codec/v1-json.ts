@@ -293,10 +293,7 @@ export function decodeV1JsonSpan(
 ): void {
   const max = batch.limits.spanBytesMax;
   if (to - from > max) {
-    report.reject(
-      'span_too_large',
-      `${to - from} bytes, limit ${max} (SCRUBJAY_MAX_SPAN_BYTES)`,
-    );
+    report.reject('span_too_large', `${to - from} bytes, limit ${max} (SCRUBJAY_MAX_SPAN_BYTES)`);
     return;
   }
   const { span, values } = decoder;

@@ -62,7 +62,12 @@ class Generation {
     let slot = (a & (count - 1)) * WORDS;
     for (;;) {
       if (slots[slot + 4] === 0) return slot;
-      if (slots[slot] === a && slots[slot + 1] === b && slots[slot + 2] === c && slots[slot + 3] === d) {
+      if (
+        slots[slot] === a &&
+        slots[slot + 1] === b &&
+        slots[slot + 2] === c &&
+        slots[slot + 3] === d
+      ) {
         return slot;
       }
       slot = slot + WORDS === slots.length ? 0 : slot + WORDS;

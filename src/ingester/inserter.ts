@@ -37,8 +37,6 @@ export interface InserterOptions {
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
-  /** Makes tables and columns that are missing. */
-  readonly ensureSchema: () => Promise<void>;
   /** Nothing is tried before it is settled. */
   readonly storageReady: Promise<void>;
   /** Called when doneRows or idle may have changed; must not throw. */
@@ -173,7 +171,7 @@ export class Inserter {
     try {
       await this.#attempt(pending);
     } catch (error) {
-      if (!this.#abort.signal.aborted) await this.#fail(pending, error);
+      if (!this.#abort.signal.aborted) this.#fail(pending, error);
     }
     this.#trying = false;
     onProgress();

@@ -81,7 +81,7 @@ export class SpanBatch {
   readonly remote: EndpointColumns;
   readonly annotations: AnnotationColumn;
   readonly tags: TagColumn;
-  /** By row: what the typed columns cannot hold, as `key=text` joined by `;`. Nearly never there. */
+  /** By row: what the typed columns cannot hold, as `key=text` joined by `;`. Very rare. */
   readonly exactTexts: { row: number; text: string }[] = [];
 
   /** Of the row being written: epoch microseconds as sent, 0 when absent. */

@@ -6,7 +6,7 @@ import type { SpanBatch } from './span-batch.ts';
 export const NOTE_BYTES = 20;
 
 export interface SpanSink {
-  /** Why nothing can be taken now (log full or failed, stopping); cheap enough for every request. */
+  /** Why nothing can be taken now (log full or failed, stopping); asked for every request. */
   refusal(): CodedError | undefined;
   /**
    * The batch that the next group will be made of. Rows are added and taken back synchronously:

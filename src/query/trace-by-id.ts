@@ -25,7 +25,8 @@ export class TraceById {
     const { id, key } = normalizeTraceId(rawId.trim());
     await this.#barrier.fresh(signal);
     const spans = await this.#reader.trace(key, this.#strict, { tenant, signal });
-    if (spans.length === 0) throw new CodedError('SCRUBJAY_ERR_NOT_FOUND', { detail: `${id} not found` });
+    if (spans.length === 0)
+      throw new CodedError('SCRUBJAY_ERR_NOT_FOUND', { detail: `${id} not found` });
     return spans;
   }
 }

@@ -71,7 +71,8 @@ export interface ReadOptions {
 
 export interface TraceReader {
   /**
-   * All spans of a trace as stored, rows that are equal in every field once, in no special order; [] when unknown.
+   * All spans of a trace as stored, in no special order, those equal in every field once; [] when
+   * there is no such trace.
    * @param strict false: match the low 64 bits only
    */
   trace(key: TraceKey, strict: boolean, options: ReadOptions): Promise<Span[]>;

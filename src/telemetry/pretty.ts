@@ -35,7 +35,8 @@ export function prettyStream(out: Writable): { write(line: string): void } {
     write(text) {
       const { level, time, msg, ...fields } = JSON.parse(text) as Line;
       const words = Object.entries(fields).map(([key, value]) => `${key}=${show(value)}`);
-      const head = `${time.slice(11, 19)} ${COLOURS[level] ?? ''}${NAMES[level] ?? String(level)}${RESET}`;
+      const name = NAMES[level] ?? String(level);
+      const head = `${time.slice(11, 19)} ${COLOURS[level] ?? ''}${name}${RESET}`;
       out.write(`${[head, msg ?? '', ...words].filter((word) => word !== '').join(' ')}\n`);
     },
   };

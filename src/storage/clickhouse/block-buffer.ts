@@ -8,7 +8,7 @@
  *   Map(K,V)     := prefix(K) prefix(V) uint64(end of row)* K* V*
  *   LowCardinality(String) := prefix body
  *     prefix     := uint64(1)                                   ; version: keys are in the block
- *     body       := uint64(width | 0x600) uint64(keys) string* uint64(n) index*   ; nothing when n = 0
+ *     body       := uint64(width | 0x600) uint64(keys) string* uint64(n) index*  ; none when n = 0
  *     width      := 0: UInt8 | 1: UInt16 | 2: UInt32
  *
  * Source: ClickHouse SerializationLowCardinality.cpp, NativeWriter.cpp. Little endian throughout.

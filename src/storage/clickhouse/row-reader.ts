@@ -68,7 +68,10 @@ export class RowReader {
     const traceHi = this.#hex64();
     const traceLo = this.#hex64();
     const parentId = this.#hex64();
-    const span: Span = { traceId: traceHi === ZERO_ID ? traceLo : traceHi + traceLo, id: this.#hex64() };
+    const span: Span = {
+      traceId: traceHi === ZERO_ID ? traceLo : traceHi + traceLo,
+      id: this.#hex64(),
+    };
     if (parentId !== ZERO_ID) span.parentId = parentId;
     const kind = SPAN_KINDS[this.#data.readUInt8(this.#p++)];
     const flags = this.#data.readUInt8(this.#p++);

@@ -5,7 +5,12 @@ import type { ByteDictionary } from '../../../src/model/byte-dictionary.ts';
 import type { EndpointColumns } from '../../../src/model/endpoint-columns.ts';
 import { formatIp4, formatIp6 } from '../../../src/model/ip.ts';
 import type { SpanLimits } from '../../../src/model/limits.ts';
-import { FLAG_DEBUG, FLAG_SHARED, FLAG_TIMESTAMP, SpanBatch } from '../../../src/model/span-batch.ts';
+import {
+  FLAG_DEBUG,
+  FLAG_SHARED,
+  FLAG_TIMESTAMP,
+  SpanBatch,
+} from '../../../src/model/span-batch.ts';
 import { SPAN_KINDS } from '../../../src/model/span.ts';
 
 export type JsonSpan = Record<string, unknown>;

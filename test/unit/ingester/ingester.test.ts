@@ -29,7 +29,6 @@ async function setUp(recovered: readonly ClosedSegment[] = [], freshnessWaitMs =
     encoder: fakeEncoder,
     writer: storage,
     storageReady: Promise.resolve(),
-    ensureSchema: () => Promise.resolve(),
     ledger,
     metrics,
     logger,

@@ -16,7 +16,6 @@ function setUp(segments: readonly ClosedSegment[], storageReady = Promise.resolv
   const ledger = new Ledger(metrics);
   const clock = new FakeClock();
   const logger = new FakeLogger();
-  const schema = { ensured: 0, fails: false };
   const inserter = new Inserter({
     log,
     writer: storage,
@@ -25,10 +24,6 @@ function setUp(segments: readonly ClosedSegment[], storageReady = Promise.resolv
     logger,
     clock,
     random: () => 1,
-    ensureSchema: async () => {
-      schema.ensured++;
-      if (schema.fails) throw error('retry');
-    },
     storageReady,
     onProgress: () => undefined,
   });
@@ -42,7 +37,7 @@ function setUp(segments: readonly ClosedSegment[], storageReady = Promise.resolv
     inserter.start();
     await settle();
   };
-  return { log, storage, metrics, ledger, clock, logger, schema, inserter, add, start };
+  return { log, storage, metrics, ledger, clock, logger, inserter, add, start };
 }
 
 type Metrics = ReturnType<typeof createMetrics>;
@@ -176,26 +171,6 @@ describe('Inserter, a segment in doubt', () => {
 });
 
 describe('Inserter, failures', () => {
-  test('a missing schema is made before the next try', async () => {
-    const { storage, schema, clock, start, log } = setUp([segmentOf(1, { 0: 5 })]);
-    storage.insertScript.push(fail('schema'));
-    await start();
-    expect(schema.ensured).toBe(1);
-    await clock.advance(100);
-    expect(log.removed).toEqual([1n]);
-  });
-
-  test('a schema that cannot be made is tried again', async () => {
-    const { storage, schema, clock, start, log, logger } = setUp([segmentOf(1, { 0: 5 })]);
-    storage.insertScript.push(fail('schema'), fail('schema'));
-    schema.fails = true;
-    await start();
-    await clock.advance(1000);
-    expect(schema.ensured).toBe(2);
-    expect(logger.count('error', 'cannot be made')).toBe(2);
-    expect(log.removed).toEqual([1n]);
-  });
-
   test('bad credentials raise an alarm at most once a minute', async () => {
     const { storage, clock, start, logger, log } = setUp([segmentOf(1, { 0: 5 })]);
     storage.countScript.push(...Array.from({ length: 100 }, () => error('auth')));

@@ -193,7 +193,6 @@ class World {
       encoder: fakeEncoder,
       writer: this.storage,
       storageReady: Promise.resolve(),
-      ensureSchema: () => Promise.resolve(),
       ledger: this.ledger,
       metrics: METRICS,
       logger: new FakeLogger(),
