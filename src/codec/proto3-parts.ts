@@ -7,7 +7,6 @@
  * As in Zipkin a tag needs a key, an annotation a timestamp other than 0 and a value; what lacks
  * them is dropped (zipkin2/internal/Proto3ZipkinFields.java).
  */
-import type { ByteDictionary } from '../model/byte-dictionary.ts';
 import type { DecodeReport } from '../model/decode-report.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
 import { cutAtCodePoint } from '../model/text.ts';
@@ -27,11 +26,6 @@ export class PartReader {
   readonly #report: DecodeReport;
   /** Key of the last tag of this row: the next one is probably the same as last time. */
   #lastKey = 0;
-  #spanEnd = 0;
-  /** Of the bytes from the span's first tag to its end: 0 not looked at, 1 all ASCII, 2 not. */
-  #ascii = 0;
-  #arena: Uint8Array = new Uint8Array(0);
-  #arenaView = new DataView(this.#arena.buffer);
 
   constructor(wire: Wire, batch: SpanBatch, report: DecodeReport) {
     this.#wire = wire;
@@ -39,11 +33,8 @@ export class PartReader {
     this.#report = report;
   }
 
-  /** @param spanEnd where the span ends that is read next */
-  beginRow(spanEnd: number): void {
+  beginRow(): void {
     this.#lastKey = 0;
-    this.#ascii = 0;
-    this.#spanEnd = spanEnd;
   }
 
   /** Reads the entry source[start, end). @returns end, or -1 */
@@ -136,35 +127,16 @@ export class PartReader {
       this.#report.normalize('tag_null_dropped');
       return;
     }
-    if (this.#ascii === 0) this.#ascii = this.#wire.isAscii(keyFrom, this.#spanEnd) ? 1 : 2;
     let key = keys.followers[this.#lastKey]!;
     // An entry may be longer than the limit of this message: limits differ by tenant.
-    if (!this.#isKey(keys, key, keyFrom, length) || length > batch.limits.tagKeyBytesMax) {
+    if (!keys.isAt(key, source, keyFrom, length) || length > batch.limits.tagKeyBytesMax) {
       key = this.#otherKey(keyFrom, keyTo);
       if (key < 0) return;
     }
     this.#lastKey = key;
-    const text = this.#ascii === 1 ? undefined : this.#wire.repaired(from, to);
+    const text = this.#wire.repaired(from, to);
     if (text === undefined) batch.addTagOf(key, source, from, to);
     else batch.addTagOf(key, text, 0, text.length);
-  }
-
-  #isKey(keys: ByteDictionary, key: number, from: number, length: number): boolean {
-    if (key >= keys.size) return false;
-    const start = keys.starts[key]!;
-    if (keys.ends[key]! - start !== length) return false;
-    if (keys.arena !== this.#arena) {
-      this.#arena = keys.arena;
-      this.#arenaView = new DataView(keys.arena.buffer);
-    }
-    const view = this.#wire.view;
-    const arena = this.#arenaView;
-    if (length < 4) return keys.isAt(key, this.#wire.source, from, length);
-    const last = length - 4;
-    for (let i = 0; i < last; i += 4) {
-      if (view.getInt32(from + i) !== arena.getInt32(start + i)) return false;
-    }
-    return view.getInt32(from + last) === arena.getInt32(start + last);
   }
 
   /** @returns the number of a key that was not the expected one; -1: the row takes no more tags */

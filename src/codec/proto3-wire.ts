@@ -43,32 +43,15 @@ export class Wire {
 
   /** @returns the position behind the varint at p, whose value is `high`, `low` */
   varint(p: number, end: number): number {
-    const source = this.source;
-    if (p < end && source[p]! < 128) {
-      this.low = source[p]!;
-      this.high = 0;
-      return p + 1;
-    }
-    const last = end - p > VARINT_BYTES_MAX ? p + VARINT_BYTES_MAX : end;
-    let low = 0;
-    let high = 0;
-    let shift = 0;
-    for (let at = p; at < last; shift += 7) {
-      const c = source[at++]!;
-      const bits = c & 127;
-      if (shift < 28) low |= bits << shift;
-      else if (shift > 28) high |= bits << (shift - 32);
-      else {
-        low |= bits << 28;
-        high = bits >>> 4;
-      }
+    if (p < end) {
+      const c = this.source[p]!;
       if (c < 128) {
-        this.low = low >>> 0;
-        this.high = high >>> 0;
-        return at;
+        this.low = c;
+        this.high = 0;
+        return p + 1;
       }
     }
-    return last === end ? this.short(1, 0) : this.fail('Greater than 64-bit varint');
+    return this.#longVarint(p, end);
   }
 
   /** @returns the position behind the tag at p, which is `low` */
@@ -136,23 +119,34 @@ export class Wire {
     return (seen & 0x80808080) === 0 ? undefined : this.#repairedText(from, to);
   }
 
-  /** Are all bytes of source[from, to) ASCII? */
-  isAscii(from: number, to: number): boolean {
-    const view = this.view;
-    let seen = 0;
-    let p = from;
-    for (; p <= to - 16; p += 16) {
-      seen |=
-        view.getInt32(p) | view.getInt32(p + 4) | view.getInt32(p + 8) | view.getInt32(p + 12);
-    }
-    for (; p < to; p++) seen |= this.source[p]!;
-    return (seen & 0x80808080) === 0;
-  }
-
   #repairedText(from: number, to: number): Uint8Array | undefined {
     if (isUtf8(this.source.subarray(from, to))) return undefined;
     this.#report.normalize('utf8');
     return Buffer.from(decodeUtf8(this.source, from, to));
+  }
+
+  #longVarint(p: number, end: number): number {
+    const source = this.source;
+    const last = end - p > VARINT_BYTES_MAX ? p + VARINT_BYTES_MAX : end;
+    let low = 0;
+    let high = 0;
+    let shift = 0;
+    for (let at = p; at < last; shift += 7) {
+      const c = source[at++]!;
+      const bits = c & 127;
+      if (shift < 28) low |= bits << shift;
+      else if (shift > 28) high |= bits << (shift - 32);
+      else {
+        low |= bits << 28;
+        high = bits >>> 4;
+      }
+      if (c < 128) {
+        this.low = low >>> 0;
+        this.high = high >>> 0;
+        return at;
+      }
+    }
+    return last === end ? this.short(1, 0) : this.fail('Greater than 64-bit varint');
   }
 
   #longBlock(p: number, end: number): number {

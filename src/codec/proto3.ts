@@ -114,7 +114,7 @@ class SpanReader {
     batch.beginRow();
     this.#traceIdProblem = MISSING_TRACE_ID;
     this.#idProblem = MISSING_ID;
-    this.#parts.beginRow(to);
+    this.#parts.beginRow();
     if (this.#readFields(from, to) < 0) return this.#drop('malformed_span', this.#wire.problem);
     if (this.#traceIdProblem !== '') {
       const both = this.#traceIdProblem === MISSING_TRACE_ID && this.#idProblem === MISSING_ID;

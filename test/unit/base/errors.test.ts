@@ -14,7 +14,7 @@ describe('CodedError', () => {
       code: 'SCRUBJAY_ERR_BODY_TOO_LARGE',
       status: 413,
       retryable: false,
-      message: 'Body of 20 bytes is over the limit of 10 bytes (SCRUBJAY_INGEST_MAX_BODY_BYTES)',
+      message: 'Body of 20 bytes: limit 10 bytes (SCRUBJAY_INGEST_MAX_BODY_BYTES)',
       cause,
     });
   });
