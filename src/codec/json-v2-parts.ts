@@ -3,6 +3,8 @@ import type { EndpointColumns } from '../model/endpoint-columns.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
 import {
   CLOSE_LIST,
+  COLON,
+  COMMA,
   CLOSE_OBJECT,
   OPEN_LIST,
   OPEN_OBJECT,
@@ -71,6 +73,13 @@ function readService(v: JsonValues, { batch }: PartTarget, side: EndpointColumns
 
 function readIp(v: JsonValues, target: PartTarget, side: EndpointColumns, expected: number): void {
   const r = v.reader;
+  if (expected === 4 && r.source[r.p] === QUOTE) {
+    const after = side.setQuotedIp4(target.batch.rows, r.source, r.p + 1);
+    if (after > 0) {
+      r.p = after;
+      return;
+    }
+  }
   if (!v.readLenientText() || r.textFrom === r.textTo) return;
   const kind = side.setIpText(target.batch.rows, r.text, r.textFrom, r.textTo);
   if (kind === 0) v.report.normalize('ip_dropped');
@@ -154,28 +163,42 @@ export function readTags(v: JsonValues, target: PartTarget): void {
   target.looksV2 = true;
   r.p++;
   if (r.closesAtOnce(CLOSE_OBJECT)) return;
-  const { batch } = target;
-  const { keys } = batch.tags;
+  do readTag(v, target.batch);
+  while (r.more(CLOSE_OBJECT));
+}
+
+/** One tag and all that follow it in the usual form; what ends them stays unread. */
+function readTag(v: JsonValues, batch: SpanBatch): void {
+  const r = v.reader;
+  const { source } = r;
+  const { tags, limits } = batch;
+  const { keys } = tags;
   let before = 0;
-  do {
+  for (;;) {
     r.openName();
     // Spans of one kind have the same keys in the same order: try the key that came next before.
     let key = keys.followers[before]!;
-    if (keys.isQuotedAt(key, r.source, r.p)) r.p += keys.lengthOf(key) + 1;
+    if (keys.isQuotedAt(key, source, r.p)) r.p += keys.lengthOf(key) + 1;
     else {
       r.readString();
       key = batch.tagKey(r.text, r.textFrom, r.textTo);
       keys.followers[before] = key;
     }
     before = key;
-    if (r.peek() !== 0x3a) r.expect(0x3a);
+    const { p } = r;
+    if (source[p] !== COLON || source[p + 1] !== QUOTE || tags.rowCount >= limits.tagsMax) break;
+    const after = tags.addQuoted(key, source, p + 2, limits.tagValueBytesMax);
+    if (after < 0) break;
+    r.p = after;
+    if (source[after] !== COMMA) return;
     r.p++;
-    if (r.peek() === QUOTE) {
-      r.p++;
-      r.readString();
-      batch.addTagOf(key, r.text, r.textFrom, r.textTo);
-    } else typedTag(v, batch, key);
-  } while (r.more(CLOSE_OBJECT));
+  }
+  r.expect(COLON);
+  if (r.peek() === QUOTE) {
+    r.p++;
+    r.readString();
+    batch.addTagOf(before, r.text, r.textFrom, r.textTo);
+  } else typedTag(v, batch, before);
 }
 
 /** null drops the tag; any other value counts as its JSON text. */

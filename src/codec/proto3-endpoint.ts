@@ -57,17 +57,26 @@ export class EndpointReader {
       p = wire.tag(p, end);
       if (p < 0) return p;
       const tag = wire.low;
-      if (tag === PORT) {
-        p = wire.varint(p, end);
-        if (p >= 0) this.#port(row);
-      } else if (tag === SERVICE_NAME || tag === IPV4 || tag === IPV6) {
-        const from = wire.block(p, end);
-        if (from < 0) return from;
-        p = wire.to;
-        if (tag === SERVICE_NAME) this.#service(from, p, row);
-        else this.#address(tag, from, p, row);
-      } else p = wire.skip(p, end, tag);
-      if (p < 0) return p;
+      switch (tag) {
+        case SERVICE_NAME:
+        case IPV4:
+        case IPV6: {
+          const from = wire.block(p, end);
+          if (from < 0) return from;
+          p = wire.to;
+          if (tag === SERVICE_NAME) this.#service(from, p, row);
+          else this.#address(tag, from, p, row);
+          break;
+        }
+        case PORT:
+          p = wire.varint(p, end);
+          if (p < 0) return p;
+          this.#port(row);
+          break;
+        default:
+          p = wire.skip(p, end, tag);
+          if (p < 0) return p;
+      }
     }
     return p;
   }

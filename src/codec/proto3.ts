@@ -68,6 +68,7 @@ export const decodeProto3: Decode = (source, batch, gate, report) => {
       p = next;
     }
   }
+  spans.finish();
   return undefined;
 };
 
@@ -126,6 +127,10 @@ class SpanReader {
     if (reason !== undefined) return this.#drop(reason, reason);
     batch.keepRow();
     this.#report.accepted++;
+  }
+
+  finish(): void {
+    this.#parts.repairValues();
   }
 
   #drop(reason: RejectReason, detail: string): void {

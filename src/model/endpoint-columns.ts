@@ -52,7 +52,33 @@ export class EndpointColumns {
 
   setIp4(row: number, value: number): void {
     this.ip4[row] = value;
+    this.oddIp4 = undefined;
     if (value === 0) this.zeros[row]! |= IP4_ZERO;
+  }
+
+  /**
+   * Sets the IPv4 address at source[from…] up to its closing quote, as nearly all write it.
+   * @returns where the text goes on behind the quote; -1, and nothing is set, for any other text
+   */
+  setQuotedIp4(row: number, source: Uint8Array, from: number): number {
+    let p = from;
+    let value = 0;
+    for (let octets = 1; ; octets++) {
+      const start = p;
+      let octet = 0;
+      let c = source[p]!;
+      for (; c >= 0x30 && c <= 0x39; c = source[++p]!) octet = octet * 10 + c - 0x30;
+      const digits = p - start;
+      if (digits === 0 || octet > 255 || (digits > 1 && source[start] === 0x30)) return -1;
+      value = value * 256 + octet;
+      p++;
+      if (octets === 4) {
+        if (c !== 0x22) return -1;
+        this.setIp4(row, value);
+        return p;
+      }
+      if (c !== 0x2e) return -1;
+    }
   }
 
   /** @param at where the 16 bytes begin */

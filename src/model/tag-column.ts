@@ -4,6 +4,9 @@ import { cutAtCodePoint } from './text.ts';
 
 /** Below this many bytes a loop copies faster than TypedArray.set. */
 const LOOP_BYTES_MAX = 40;
+const QUICK_BYTES_MAX = 512;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 
 export class TagColumn {
   readonly keys: ByteDictionary;
@@ -67,6 +70,39 @@ export class TagColumn {
     }
     this.valueBytes = p;
     return end < to;
+  }
+
+  /**
+   * Appends a tag whose value is the JSON text at source[from…], up to its closing quote: the usual
+   * short text without escapes, copied while it is read.
+   * @returns where the text goes on behind the quote; -1, and nothing is appended, for any other
+   */
+  addQuoted(key: number, source: Uint8Array, from: number, bytesMax: number): number {
+    if (this.valueBytes + QUICK_BYTES_MAX + 5 > this.values.length) {
+      this.values = grown(this.values, this.valueBytes + QUICK_BYTES_MAX + 5);
+    }
+    const values = this.values;
+    const start = this.valueBytes + 1;
+    const stop = Math.min(source.length, from + QUICK_BYTES_MAX);
+    let p = from;
+    let q = start;
+    for (; p < stop; p++) {
+      const c = source[p]!;
+      if (c === QUOTE) break;
+      if (c === BACKSLASH) return -1;
+      values[q++] = c;
+    }
+    const length = q - start;
+    if (p === stop || length > bytesMax) return -1;
+    if (length < 128) values[start - 1] = length;
+    else {
+      values.copyWithin(start + 1, start, q++);
+      values[start - 1] = (length & 127) | 128;
+      values[start] = length >>> 7;
+    }
+    this.valueBytes = q;
+    this.addKey(key);
+    return p + 1;
   }
 
   endRow(row: number): void {

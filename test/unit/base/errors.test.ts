@@ -35,7 +35,8 @@ describe('The table of errors', () => {
     expect(error.status).toBeGreaterThanOrEqual(400);
     expect(error.status).toBeLessThan(600);
     // A 503 says: try again.
-    expect(error.retryable || error.status !== 503).toBe(true);
+    const { retryable, status }: { retryable: boolean; status: number } = error;
+    expect(retryable || status !== 503).toBe(true);
   });
 });
 

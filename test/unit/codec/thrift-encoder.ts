@@ -40,6 +40,8 @@ export const list = (type: number, ...values: Bytes[]): Bytes =>
   bytes([type], i32(values.length), ...values);
 export const spanList = (...spans: Bytes[]): Bytes => list(12, ...spans);
 
+export const repeated = (unit: Bytes, n: number): Bytes => Buffer.alloc(unit.length * n, unit);
+
 export interface Host {
   ip4?: number;
   port?: number;

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeV1JsonSpan } from '../../../src/codec/v1-json.ts';
 import type { Decode } from '../../../src/model/decode-report.ts';
@@ -68,9 +68,9 @@ describe('ids', () => {
 
   it('are 1 to 32 digits, of which trace ids keep 16 or 32 and others the last 16', () => {
     const wide = '463ac35c9f6413ad48485a3953bb6124';
-    expect(ids(`{"traceId":"${wide}","id":"${wide}","parentId":"0${wide.slice(16)}"}`).spans).toEqual([
-      { traceId: wide, id: '48485a3953bb6124' },
-    ]);
+    expect(
+      ids(`{"traceId":"${wide}","id":"${wide}","parentId":"0${wide.slice(16)}"}`).spans,
+    ).toEqual([{ traceId: wide, id: '48485a3953bb6124' }]);
     expect(ids(`{"traceId":"${wide.slice(1)}","id":"1","parentId":"${wide}"}`).spans).toEqual([
       { traceId: '48485a3953bb6124', id: '0000000000000001', parentId: '48485a3953bb6124' },
     ]);
@@ -205,11 +205,7 @@ describe('binary annotations', () => {
     ['{"value":"v"}', {}, { annotation_dropped: 1 }],
     ['{}', {}, { annotation_dropped: 1 }],
     ['null,[]', {}, { annotation_dropped: 2 }],
-    [
-      `{"endpoint":${WEB},"value":true,"key":"sa"}`,
-      { remoteEndpoint: { serviceName: 'web' } },
-      {},
-    ],
+    [`{"endpoint":${WEB},"value":true,"key":"sa"}`, { remoteEndpoint: { serviceName: 'web' } }, {}],
     [`{"key":"sa","value":false,"endpoint":${WEB}}`, {}, { annotation_dropped: 1 }],
     ['{"key":"sa","value":true}', {}, { annotation_dropped: 1 }],
     ['{"key":"sa","value":true,"endpoint":{}}', {}, { annotation_dropped: 1 }],
@@ -276,7 +272,10 @@ describe('endpoints', () => {
 describe('one after the other', () => {
   it('rejects a span that is too large', () => {
     const large = `{"traceId":"1","id":"2","name":"${'x'.repeat(200)}"}`;
-    const decoded = decodeAll([large, '{"traceId":"1","id":"2"}'], { ...LIMITS, spanBytesMax: 100 });
+    const decoded = decodeAll([large, '{"traceId":"1","id":"2"}'], {
+      ...LIMITS,
+      spanBytesMax: 100,
+    });
     expect(decoded.spans).toEqual([IDS]);
     expect([...decoded.report.reasons]).toEqual([['span_too_large', 1]]);
   });
@@ -297,13 +296,41 @@ describe('one after the other', () => {
 
   it('reads any members of any type', () => {
     const member = fc.constantFrom(
-      'traceId', 'id', 'parentId', 'name', 'timestamp', 'duration', 'debug', 'annotations',
-      'binaryAnnotations', 'key', 'value', 'endpoint', 'serviceName', 'ipv4', 'ipv6', 'port', 'x',
+      'traceId',
+      'id',
+      'parentId',
+      'name',
+      'timestamp',
+      'duration',
+      'debug',
+      'annotations',
+      'binaryAnnotations',
+      'key',
+      'value',
+      'endpoint',
+      'serviceName',
+      'ipv4',
+      'ipv6',
+      'port',
+      'x',
     );
     const { tree } = fc.letrec<{ tree: unknown }>((tie) => ({
       tree: fc.oneof(
         { maxDepth: 4 },
-        fc.constantFrom<unknown>('1', 'cs', 'sr', 'sa', 'lc', '1.2.3.4', 'a"\\', 'é', 5, -1.5, true, null),
+        fc.constantFrom<unknown>(
+          '1',
+          'cs',
+          'sr',
+          'sa',
+          'lc',
+          '1.2.3.4',
+          'a"\\',
+          'é',
+          5,
+          -1.5,
+          true,
+          null,
+        ),
         fc.array(tie('tree'), { maxLength: 4 }),
         fc.dictionary(member, tie('tree'), { maxKeys: 6 }),
       ),
