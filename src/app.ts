@@ -184,8 +184,7 @@ class Collector implements App {
     const { receiver, http: limits, query } = this.#config;
     const { app, admission } = http;
     const distributor = this.#createDistributor(wal, ingester);
-    const tenantOf = (header: string | string[] | undefined): string =>
-      distributor.tenantOf(header);
+    const tenantOf = (header: string | undefined): string => distributor.tenantOf(header);
     const metrics = this.#metrics;
     const ledger = this.#ledger;
     const { reader } = this.#storage;

@@ -1,6 +1,7 @@
 /** GET /api/v2/trace/{traceId}: the spans of one trace as they are stored. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CodedError } from '../base/errors.ts';
+import { firstHeader } from '../http/headers.ts';
 import { addRoute } from '../http/paths.ts';
 import { JSON_TYPE, answerBytes } from './answers.ts';
 import { compressJson } from './compression.ts';
@@ -19,7 +20,7 @@ export interface TraceQuery {
 export interface TraceDependencies {
   readonly query: TraceQuery;
   /** @throws CodedError SCRUBJAY_ERR_TENANT_MISSING, SCRUBJAY_ERR_TENANT_MALFORMED */
-  readonly tenantOf: (header: string | string[] | undefined) => string;
+  readonly tenantOf: (header: string | undefined) => string;
 }
 
 /** Aborts when the client goes away before it has its answer. */
@@ -34,7 +35,7 @@ function abortSignalOf(reply: FastifyReply): AbortSignal {
 export function registerTrace(app: FastifyInstance, dependencies: TraceDependencies): void {
   const { query, tenantOf } = dependencies;
   const answer = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-    const tenant = tenantOf(request.headers['x-scope-orgid']);
+    const tenant = tenantOf(firstHeader(request.raw, 'x-scope-orgid'));
     const { traceId } = request.params as { traceId: string };
     const id = traceId.trim();
     const json = await query.trace(id, tenant, abortSignalOf(reply));

@@ -23,15 +23,23 @@ const wrong = (fault: string): ParsedId => ({ words: ZEROS, fault });
 const NOT_HEX = 'should be lower-hex encoded with no prefix';
 
 /** 1 to 32 hex digits, not all zero; upper case and the dashes of a UUID are let pass. */
-export function parseTraceId(text: string, report?: DecodeReport): ParsedId {
+export function parseTraceId(text: string, report: DecodeReport): ParsedId {
   if (text === '') return wrong('traceId is empty');
-  const digits = UUID.test(text) ? text.replaceAll('-', '') : text;
+  const digits = isUuid(text, report) ? text.replaceAll('-', '') : text;
   if (digits.length > 32) return wrong('traceId.length > 32');
   const lower = digits.toLowerCase();
   if (!/^[\da-f]+$/.test(lower)) return wrong(`${text} ${NOT_HEX}`);
   if (/^0+$/.test(lower)) return wrong('traceId is all zeros');
-  if (lower !== text) report?.normalize('id_case');
+  if (lower !== digits) report.normalize('id_case');
   return { words: wordsOf(lower), fault: '' };
+}
+
+/** A sender writes all its trace ids as UUIDs or none: among others a UUID is a mistake. */
+function isUuid(text: string, report: DecodeReport): boolean {
+  if (!UUID.test(text)) return false;
+  if (report.accepted > 0 && !report.normalized.has('id_uuid')) return false;
+  report.normalize('id_uuid');
+  return true;
 }
 
 /** 1 to 16 hex digits; sixteen zeros are no id, though fewer are, as in Zipkin. */

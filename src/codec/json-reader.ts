@@ -86,11 +86,15 @@ export class JsonReader {
     this.p++;
   }
 
-  /** Is the text at the present place exactly `name`, which ends in `":`? Then it is read. */
+  /**
+   * Is the text at the present place exactly `name`, which ends in `":`? Then it is read, and a
+   * blank behind it, as Python writes one.
+   */
   takesName(name: Uint8Array): boolean {
     const { source, p } = this;
     for (let i = 0; i < name.length; i++) if (source[p + i] !== name[i]) return false;
-    this.p = p + name.length;
+    const after = p + name.length;
+    this.p = source[after] === 0x20 ? after + 1 : after;
     return true;
   }
 

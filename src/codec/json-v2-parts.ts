@@ -185,9 +185,10 @@ function readTag(v: JsonValues, batch: SpanBatch): void {
       keys.followers[before] = key;
     }
     before = key;
-    const { p } = r;
-    if (source[p] !== COLON || source[p + 1] !== QUOTE || tags.rowCount >= limits.tagsMax) break;
-    const after = tags.addQuoted(key, source, p + 2, limits.tagValueBytesMax);
+    if (source[r.p] !== COLON || tags.rowCount >= limits.tagsMax) break;
+    const value = source[r.p + 1] === 0x20 ? r.p + 2 : r.p + 1;
+    if (source[value] !== QUOTE) break;
+    const after = tags.addQuoted(key, source, value + 1, limits.tagValueBytesMax);
     if (after < 0) break;
     r.p = after;
     if (source[after] !== COMMA) return;

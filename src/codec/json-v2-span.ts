@@ -263,7 +263,6 @@ export class JsonV2Span implements PartTarget {
       for (let kind = 1; kind <= 4; kind++) {
         if (r.takesName(KIND_BYTES[kind]!)) {
           this.batch.setKind(kind);
-          this.looksV2 = true;
           return true;
         }
       }
@@ -307,7 +306,6 @@ export class JsonV2Span implements PartTarget {
 
   #flag(flag: number): true {
     const r = this.#r;
-    if (flag === FLAG_SHARED) this.looksV2 = true;
     const kind = r.kind();
     if (kind === 'boolean' || kind === 'null') {
       const first = r.readLiteral();

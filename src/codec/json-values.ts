@@ -50,6 +50,7 @@ export class JsonValues {
   integer(dropped: NormalizeRule = 'time_dropped'): number | bigint | undefined {
     const r = this.reader;
     const { source } = r;
+    if (source[r.p]! <= 0x20) r.peek();
     let p = r.p;
     let value = 0;
     for (let c = source[p]!; isDigit(c); c = source[++p]!) value = value * 10 + c - 0x30;

@@ -69,7 +69,7 @@ export class Distributor {
   }
 
   /** @throws {SCRUBJAY_ERR_TENANT_MISSING} {SCRUBJAY_ERR_TENANT_MALFORMED} */
-  tenantOf(header: string | readonly string[] | undefined): string {
+  tenantOf(header: string | undefined): string {
     return this.#o.config.tenancy === 'header' ? tenantOf(header) : DEFAULT_TENANT;
   }
 

@@ -6,11 +6,10 @@ const CHARACTERS_MAX = 150;
 const ALLOWED = /^[A-Za-z0-9!._*'()-]+$/;
 
 /**
- * @param value of the header
+ * @param tenant the value of the header
  * @throws {SCRUBJAY_ERR_TENANT_MISSING} {SCRUBJAY_ERR_TENANT_MALFORMED}
  */
-export function tenantOf(value: string | readonly string[] | undefined): string {
-  const tenant = typeof value === 'object' ? value.join(',') : value;
+export function tenantOf(tenant: string | undefined): string {
   if (tenant === undefined || tenant === '') throw new CodedError('SCRUBJAY_ERR_TENANT_MISSING');
   const named = tenant.length <= CHARACTERS_MAX && ALLOWED.test(tenant);
   if (!named || tenant === '.' || tenant === '..') {

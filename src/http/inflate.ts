@@ -137,7 +137,7 @@ function inflateAside(
 
 /**
  * The body without its encodings. A body that starts as gzip is inflated whatever the header says,
- * and one that does not is taken as it is, since clients get both wrong.
+ * since clients leave it out.
  * @param header Content-Encoding as received
  * @throws CodedError SCRUBJAY_ERR_ENCODING, SCRUBJAY_ERR_GUNZIP, SCRUBJAY_ERR_INFLATE,
  *   SCRUBJAY_ERR_INFLATED_TOO_LARGE, or what onGrowth throws
@@ -150,6 +150,8 @@ export async function inflate(
 ): Promise<Buffer> {
   const layers = layersOf(header);
   let plain = body;
+  // Zipkin's own rule, letter case included: what says so must be gzip.
+  if (body.length > 0 && header?.includes('gzip') === true && !isGzip(body)) throw broken('gzip');
   for (let layer = 0; layer < LAYERS_MAX && plain.length > 0; layer++) {
     const name = layers[layer] ?? 'gzip';
     const encoding = encodingOf(name, plain);

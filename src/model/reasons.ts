@@ -17,7 +17,7 @@ export type RejectReason = (typeof REJECT_REASONS)[number];
 
 export const NORMALIZE_RULES = [
   'id_case',
-  'id_prefix',
+  'id_uuid',
   'parent_dropped',
   'fraction_floored',
   'time_dropped',

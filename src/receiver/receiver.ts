@@ -12,6 +12,7 @@ import { declaredBytes, readBody } from '../http/body.ts';
 import { inflate } from '../http/inflate.ts';
 import { addRoute } from '../http/paths.ts';
 import type { Decode } from '../model/decode-report.ts';
+import { firstHeader } from '../http/headers.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { answerAccepted, answerOutcome } from './answers.ts';
 import { ClientFamilies } from './client-family.ts';
@@ -45,7 +46,7 @@ export interface Distributor {
   /** Resolves when what was kept is durable. */
   push(message: Message): PushOutcome | Promise<PushOutcome>;
   /** @throws CodedError SCRUBJAY_ERR_TENANT_MISSING, SCRUBJAY_ERR_TENANT_MALFORMED */
-  tenantOf(header: string | string[] | undefined): string;
+  tenantOf(header: string | undefined): string;
   /** Why nothing can be taken now; asked before the body is read. */
   refusal(): CodedError | undefined;
 }
@@ -132,9 +133,13 @@ class Receiver {
     const { distributor, detect, limits, metrics, clock } = this.#dependencies;
     const { headers } = request;
     const beganMs = clock.monotonicMs();
-    const tenant = distributor.tenantOf(headers['x-scope-orgid']);
+    const tenant = distributor.tenantOf(firstHeader(request.raw, 'x-scope-orgid'));
     const encoding = headers['content-encoding'];
     const body = await inflate(wire, encoding, limits.inflatedBytesMax, ticket.grow);
+    // Zipkin's own words; of protobuf, an empty message is what reporters send on every flush.
+    if (body.length === 0 && wire.length > 0 && !isProtobuf(request.sentContentType)) {
+      throw new CodedError('SCRUBJAY_ERR_GUNZIP');
+    }
     if (isEmptyList(body)) return answerAccepted(reply);
     this.#bytes.inc(body.length);
     this.#messageBytes.set(body.length);
@@ -159,3 +164,5 @@ class Receiver {
 /** No bytes or `[]`: what reporters send to see whether somebody is there, in any format. */
 const isEmptyList = (body: Uint8Array): boolean =>
   body.length === 0 || (body.length === 2 && body[0] === 0x5b && body[1] === 0x5d);
+
+const isProtobuf = (contentType: string): boolean => /protobuf/i.test(contentType);

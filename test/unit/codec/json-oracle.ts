@@ -11,10 +11,7 @@ const isObject = (v: Value): v is Record<string, Value> =>
 
 function idOf(value: Value, digitsMax: number): string | undefined {
   if (typeof value !== 'string' && typeof value !== 'number') return undefined;
-  let text = String(value);
-  if (digitsMax === 32 && /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(text)) {
-    text = text.replaceAll('-', '');
-  }
+  const text = String(value);
   if (text.length > digitsMax || !/^[\da-f]+$/i.test(text)) return undefined;
   return text.toLowerCase();
 }

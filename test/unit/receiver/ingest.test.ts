@@ -14,7 +14,11 @@ describe('empty messages', () => {
     ['an empty list', '[]', {}],
     ['an empty list, as protobuf', '[]', { 'content-type': 'application/x-protobuf' }],
     ['a gzipped empty list', gzipSync('[]'), { 'content-encoding': 'gzip' }],
-    ['nothing, gzipped', gzipSync(''), { 'content-encoding': 'gzip' }],
+    [
+      'an empty protobuf message, gzipped',
+      gzipSync(''),
+      { 'content-encoding': 'gzip', 'content-type': 'application/x-protobuf' },
+    ],
     ['no bytes, said to be gzip', '', { 'content-encoding': 'gzip' }],
   ])('%s: 202 without body and content type', async (_name, body, headers) => {
     const { port, distributor, metrics } = await startServer();
@@ -40,7 +44,7 @@ describe('content encodings', () => {
     ['', SPANS],
     // Missing or wrong: the bytes say what they are.
     ['identity', gzipSync(SPANS)],
-    ['gzip', SPANS],
+    ['GZIP', SPANS],
     ['gzip, gzip', gzipSync(gzipSync(SPANS))],
     ['gzip, gzip', gzipSync(SPANS)],
     ['gzip', gzipSync(gzipSync(SPANS))],
@@ -62,6 +66,8 @@ describe('content encodings', () => {
   test.each([
     ['gzip', gzipSync(SPANS).subarray(0, 20), 'Cannot gunzip spans'],
     ['', gzipSync(SPANS).subarray(0, 2), 'Cannot gunzip spans'],
+    ['gzip', Buffer.from(SPANS), 'Cannot gunzip spans'],
+    ['gzip', gzipSync(''), 'Cannot gunzip spans'],
     ['br', Buffer.from('no brotli'), 'Cannot inflate spans: br'],
     ['deflate', Buffer.from('no deflate'), 'Cannot inflate spans: deflate'],
   ])('broken %s is a 400 (%#)', async (encoding, body, message) => {
