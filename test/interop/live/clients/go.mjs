@@ -49,23 +49,23 @@ async function checkRequest(url, report, request) {
 
 function expectedSpans({ failing, frontendPort, backendPort }) {
   const item = failing ? '0' : '7';
-  const path = { order: `/order/${item}`, stock: `/stock/${item}` };
+  const stockPath = `/stock/${item}`;
   const frontend = { service: FRONTEND, local: frontendPort };
   const backend = { service: BACKEND, local: backendPort };
   const caller = { ipv4: HOST, port: ANY_PORT };
   const failed = failing ? { error: /^500$/ } : {};
   // The library has a tag for the status where it is not the usual one.
   const http = { 'http.method': 'GET', ...(failing && { 'http.status_code': '500' }) };
-  const order = { ...http, 'http.path': path.order, note: NOTE };
+  const order = { ...http, 'http.path': `/order/${item}`, note: NOTE };
   const size = failing ? '21' : '11';
   return [
     { key: 'order', ...frontend, kind: 'SERVER', name: 'get', ...failed, remote: caller,
       tags: order, annotations: ['order.received'] },
     { key: 'call', ...frontend, kind: 'CLIENT', name: 'http/get', ...failed, parent: 'order',
       remote: { serviceName: BACKEND, ipv4: HOST, port: backendPort },
-      tags: { ...http, 'http.path': path.stock, 'http.response.size': size } },
+      tags: { ...http, 'http.path': stockPath, 'http.response.size': size } },
     { key: 'stock', ...backend, kind: 'SERVER', name: 'get', ...failed, parent: 'order',
-      halfOf: 'call', remote: caller, tags: { ...http, 'http.path': path.stock } },
+      halfOf: 'call', remote: caller, tags: { ...http, 'http.path': stockPath } },
     { key: 'ledger', ...backend, name: 'ledger.read', parent: 'call',
       ...(failing && { error: /^no ledger for item 0$/ }) },
   ];

@@ -122,15 +122,15 @@ function orderSpans({ item, outside }) {
 /** Brave's filter on the server: the halves of the call have one id. */
 function stockSpans({ item }, backendUrl) {
   const failing = item === '0';
-  const path = `/stock/${item}`;
+  const stockPath = `/stock/${item}`;
   const calling = failing ? { error: /^500 Internal Server Error/ } : {};
   const asked = failing ? { error: /IllegalStateException: no ledger for item 0$/ } : {};
   const status = failing ? { 'http.status_code': '500' } : {};
   return [
-    clientSpan('stock call', 'check', '/stock/{id}', backendUrl + path, calling),
+    clientSpan('stock call', 'check', '/stock/{id}', backendUrl + stockPath, calling),
     { key: 'stock', service: BACKEND, kind: 'SERVER', name: 'get /stock/{id}', ...asked,
       parent: 'check', halfOf: 'stock call', remote: { ipv4: HOST, port: ANY_PORT },
-      tags: { 'http.method': 'GET', 'http.path': path, ...status } },
+      tags: { 'http.method': 'GET', 'http.path': stockPath, ...status } },
     { key: 'ledger', service: BACKEND, name: 'ledger.read', parent: 'stock call',
       ...(failing && { error: /^no ledger for item 0$/ }) },
   ];
@@ -139,14 +139,14 @@ function stockSpans({ item }, backendUrl) {
 /** Boot alone: the server's span is a child of the client's. */
 function priceSpans({ item }, backendUrl) {
   const failing = item === '13';
-  const path = `/price/${item}`;
+  const pricePath = `/price/${item}`;
   const calling = failing ? { error: /^500 Internal Server Error/ } : {};
   const asked = failing ? { error: /^no price for item 13$/ } : {};
   const exception = 'IllegalArgumentException';
   return [
-    clientSpan('price call', 'order', '/price/{id}', backendUrl + path, calling),
+    clientSpan('price call', 'order', '/price/{id}', backendUrl + pricePath, calling),
     { key: 'price', service: BACKEND, kind: 'SERVER', name: 'http get /price/{id}', ...asked,
-      parent: 'price call', tags: observed('/price/{id}', path, asked.error, exception) },
+      parent: 'price call', tags: observed('/price/{id}', pricePath, asked.error, exception) },
   ];
 }
 

@@ -89,7 +89,7 @@ function filesBelow(folder, below = '') {
     if (entry.isDirectory()) found.push(...filesBelow(folder, name));
     else found.push(name);
   }
-  return found.toSorted();
+  return found.toSorted((a, b) => (a < b ? -1 : 1));
 }
 
 function hashOf(folder, files) {

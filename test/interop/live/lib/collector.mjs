@@ -50,7 +50,7 @@ export async function readLedger(url) {
     signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
   });
   if (answer.status !== 200) throw new Error(`the ledger answers ${answer.status}`);
-  return await answer.json();
+  return answer.json();
 }
 
 function freePort() {
