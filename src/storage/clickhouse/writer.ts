@@ -31,6 +31,8 @@ export class ClickHouseSpanWriter implements SpanWriter {
   readonly #client: Client;
   readonly #ensureSchema: () => Promise<void>;
   readonly #stop = new AbortController();
+  /** Batches of which no insert can be under way: the last one was seen to its end. */
+  readonly #ended = new Set<bigint>();
   #attempts = 0;
 
   /** @param ensureSchema makes missing tables again; called before a schema failure is passed on */
@@ -45,7 +47,9 @@ export class ClickHouseSpanWriter implements SpanWriter {
       onlyDays === undefined
         ? source.rows
         : onlyDays.reduce((rows, day) => rows + (source.days.get(day) ?? 0), 0);
+    this.#ended.delete(source.batch);
     const written = await this.#withSchema(() => this.#send(source, onlyDays));
+    this.#ended.add(source.batch);
     if (written !== expected) {
       const text = `${source.path}: ${written} rows written, ${expected} expected`;
       throw new StorageError('retry', 0, text);
@@ -55,10 +59,12 @@ export class ClickHouseSpanWriter implements SpanWriter {
   async countBack(batch: bigint): Promise<RowsByDay> {
     const { database } = this.#client;
     const { signal } = this.#stop;
-    await this.#client.command('KILL QUERY WHERE startsWith(query_id, {prefix:String}) SYNC', {
-      params: { prefix: queryIdPrefix(batch) },
-      signal,
-    });
+    if (!this.#ended.delete(batch)) {
+      await this.#client.command('KILL QUERY WHERE startsWith(query_id, {prefix:String}) SYNC', {
+        params: { prefix: queryIdPrefix(batch) },
+        signal,
+      });
+    }
     const answer = await this.#withSchema(() =>
       this.#client.query(
         `SELECT toUInt32(toDate(ts)) AS day, count() FROM ${database}.${SPANS_TABLE} ` +
