@@ -160,12 +160,11 @@ function decode(
   source: Uint8Array,
   ...to: [SpanBatch, RowGate, DecodeReport]
 ): MessageError | undefined {
-  let text = source;
-  if (!isUtf8(source)) {
+  // A plain array: byte loops that see Buffers as well run at half the speed.
+  let text = new Uint8Array(source.buffer, source.byteOffset, source.length);
+  if (!isUtf8(text)) {
     to[2].normalize('utf8');
-    text = Buffer.from(
-      Buffer.from(source.buffer, source.byteOffset, source.length).toString('utf8'),
-    );
+    text = new Uint8Array(Buffer.from(new TextDecoder().decode(text)));
   }
   try {
     spans.decode(text, preferred, ...to);

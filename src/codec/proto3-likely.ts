@@ -1,7 +1,7 @@
 /**
  * Finds a string again that a dictionary has seen, by a look at three of its bytes. The dictionary
- * compares the guess with all bytes: a wrong one costs time and nothing else, so guesses may outlive
- * the batch, and any number of dictionaries may share one table.
+ * compares the guess with all bytes: a wrong one costs time and nothing else, so guesses may
+ * outlive the batch, and any number of dictionaries may share one table.
  */
 import type { ByteDictionary } from '../model/byte-dictionary.ts';
 

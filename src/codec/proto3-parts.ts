@@ -42,7 +42,7 @@ export class PartReader {
 
   /**
    * After the last span. Tag values were copied as they came; whether they are UTF-8 is seen here
-   * for all of them at once, which costs a tenth of a look at each. Only values that will be cut
+   * for all of them at once, which is nearly free. Only values that will be cut
    * were looked at before, since a cut needs whole code points.
    */
   repairValues(): void {

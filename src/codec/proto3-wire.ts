@@ -1,5 +1,5 @@
 /**
- * The protocol buffers wire format on one message: varints, length-delimited blocks, skipping, text.
+ * The wire format of protocol buffers: varints, length-delimited blocks, skipping, text.
  * Positions go in and out as numbers; -1 says that the bytes are no valid encoding, and `problem`
  * what is wrong. Nothing here reads at or behind the `end` that it was given.
  *

@@ -8,9 +8,9 @@
  *                   8 local_endpoint, 9 remote_endpoint: Endpoint, *( 10 Annotation ),
  *                   *( 11 TagsEntry ), 12 debug: bool, 13 shared: bool }
  *
- * Fields come in any order. Of a field that comes twice the last one is valid, as in Zipkin; a known
- * field with another wire type is an unknown field, and those are skipped at every level. Bytes that
- * are no encoding spoil their own span only, as long as the list around it is sound.
+ * Fields come in any order. Of a field that comes twice the last one is valid, as in Zipkin; a
+ * known field with another wire type is an unknown field, and those are skipped at every level.
+ * Bytes that are no encoding spoil their own span only, as long as the list around it is sound.
  */
 import type { Decode, DecodeReport, MessageError, RowGate } from '../model/decode-report.ts';
 import type { RejectReason } from '../model/reasons.ts';
