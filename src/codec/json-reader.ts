@@ -32,6 +32,7 @@ export type ValueKind = 'string' | 'number' | 'object' | 'list' | 'null' | 'bool
 
 export class JsonReader {
   source: Uint8Array = new Uint8Array(0);
+  view: DataView = new DataView(new ArrayBuffer(0));
   p = 0;
   end = 0;
   /** The string or number read last: text[textFrom, textTo), in the source or unescaped. */
@@ -46,6 +47,7 @@ export class JsonReader {
   /** @param source valid UTF-8 */
   open(source: Uint8Array): void {
     this.source = source;
+    this.view = new DataView(source.buffer, source.byteOffset, source.length);
     this.p = 0;
     this.end = source.length;
   }
@@ -90,11 +92,14 @@ export class JsonReader {
    * Is the text at the present place exactly `name`, which ends in `":`? Then it is read, and a
    * blank behind it, as Python writes one.
    */
-  takesName(name: Uint8Array): boolean {
-    const { source, p } = this;
-    for (let i = 0; i < name.length; i++) if (source[p + i] !== name[i]) return false;
-    const after = p + name.length;
-    this.p = source[after] === 0x20 ? after + 1 : after;
+  takesName(name: ExpectedText): boolean {
+    const { p, view } = this;
+    const { words, length } = name;
+    if (p + length > this.end) return false;
+    for (let i = 0; i < words.length; i++) if (view.getInt32(p + 4 * i) !== words[i]) return false;
+    if (view.getInt32(p + length - 4) !== name.last) return false;
+    const after = p + length;
+    this.p = this.source[after] === 0x20 ? after + 1 : after;
     return true;
   }
 
@@ -341,8 +346,21 @@ export class JsonReader {
   }
 }
 
-/** The bytes of a member name with its closing quote and colon, for takesName. */
-export const nameBytes = (name: string): Uint8Array => Buffer.from(`${name}":`);
+/** A text of at least four bytes, to be compared four at a time; the last four may overlap. */
+export interface ExpectedText {
+  readonly words: Int32Array;
+  readonly last: number;
+  readonly length: number;
+}
+
+export function expectedText(text: string): ExpectedText {
+  const bytes = Buffer.from(text);
+  const words = Int32Array.from({ length: bytes.length >> 2 }, (_, i) => bytes.readInt32BE(4 * i));
+  return { words, last: bytes.readInt32BE(bytes.length - 4), length: bytes.length };
+}
+
+/** A member name with its closing quote and colon, for takesName. */
+export const memberName = (name: string): ExpectedText => expectedText(`${name}":`);
 
 /**
  * A JSON number or numeric text as a signed 64-bit integer, clamped, the fraction floored; a

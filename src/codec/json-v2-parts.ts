@@ -9,15 +9,15 @@ import {
   OPEN_LIST,
   OPEN_OBJECT,
   QUOTE,
-  nameBytes,
+  memberName,
 } from './json-reader.ts';
 import type { JsonValues } from './json-values.ts';
 
-const SERVICE_NAME = nameBytes('serviceName');
-const IPV4 = nameBytes('ipv4');
-const PORT = nameBytes('port');
-const TIMESTAMP = nameBytes('timestamp');
-const VALUE = nameBytes('value');
+const SERVICE_NAME = memberName('serviceName');
+const IPV4 = memberName('ipv4');
+const PORT = memberName('port');
+const TIMESTAMP = memberName('timestamp');
+const VALUE = memberName('value');
 const CORE_ANNOTATION = /^(?:c[sr]|s[sr]|m[sr]|w[sr])$/;
 
 /** Where the parts go: an object that lives as long as the decoder. */
@@ -63,12 +63,15 @@ function anyEndpointMember(v: JsonValues, target: PartTarget, side: EndpointColu
 
 function readService(v: JsonValues, { batch }: PartTarget, side: EndpointColumns): void {
   const r = v.reader;
-  // Most spans of a message come from one service: try the name of the row before.
-  const guess = batch.rows === 0 ? 0 : side.serviceIndex[batch.rows - 1]!;
-  if (r.peek() === QUOTE && side.services.isQuotedAt(guess, r.source, r.p + 1)) {
+  // Most spans of a message come from one service: try the name that came last.
+  const guess = side.services.followers[0]!;
+  if (r.peek() === QUOTE && side.services.isQuotedAt(guess, r.source, r.view, r.p + 1)) {
     side.serviceIndex[batch.rows] = guess;
     r.p += side.services.lengthOf(guess) + 2;
-  } else if (v.readLenientText()) batch.setService(side, r.text, r.textFrom, r.textTo);
+  } else if (v.readLenientText()) {
+    batch.setService(side, r.text, r.textFrom, r.textTo);
+    side.services.followers[0] = side.serviceIndex[batch.rows]!;
+  }
 }
 
 function readIp(v: JsonValues, target: PartTarget, side: EndpointColumns, expected: number): void {
@@ -170,7 +173,7 @@ export function readTags(v: JsonValues, target: PartTarget): void {
 /** One tag and all that follow it in the usual form; what ends them stays unread. */
 function readTag(v: JsonValues, batch: SpanBatch): void {
   const r = v.reader;
-  const { source } = r;
+  const { source, view } = r;
   const { tags, limits } = batch;
   const { keys } = tags;
   let before = 0;
@@ -178,17 +181,23 @@ function readTag(v: JsonValues, batch: SpanBatch): void {
     r.openName();
     // Spans of one kind have the same keys in the same order: try the key that came next before.
     let key = keys.followers[before]!;
-    if (keys.isQuotedAt(key, source, r.p)) r.p += keys.lengthOf(key) + 1;
+    if (keys.isQuotedAt(key, source, view, r.p)) r.p += keys.lengthOf(key) + 1;
     else {
-      r.readString();
-      key = batch.tagKey(r.text, r.textFrom, r.textTo);
+      const first = key;
+      key = keys.rarerFollowers[before]!;
+      if (keys.isQuotedAt(key, source, view, r.p)) r.p += keys.lengthOf(key) + 1;
+      else {
+        r.readString();
+        key = batch.tagKey(r.text, r.textFrom, r.textTo);
+      }
+      keys.rarerFollowers[before] = first;
       keys.followers[before] = key;
     }
     before = key;
     if (source[r.p] !== COLON || tags.rowCount >= limits.tagsMax) break;
     const value = source[r.p + 1] === 0x20 ? r.p + 2 : r.p + 1;
     if (source[value] !== QUOTE) break;
-    const after = tags.addQuoted(key, source, value + 1, limits.tagValueBytesMax);
+    const after = tags.addQuoted(key, view, value + 1, limits.tagValueBytesMax);
     if (after < 0) break;
     r.p = after;
     if (source[after] !== COMMA) return;

@@ -6,27 +6,27 @@ import type { RejectReason } from '../model/reasons.ts';
 import { FLAG_DEBUG, FLAG_SHARED } from '../model/span-batch.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
 import { parseSpanId, parseTraceId } from './ids.ts';
-import { CLOSE_OBJECT, LOWER_HEX, QUOTE, nameBytes } from './json-reader.ts';
+import { CLOSE_OBJECT, LOWER_HEX, QUOTE, expectedText, memberName } from './json-reader.ts';
 import type { JsonReader } from './json-reader.ts';
 import { readAnnotations, readEndpoint, readTags } from './json-v2-parts.ts';
 import type { PartTarget } from './json-v2-parts.ts';
 import type { JsonValues } from './json-values.ts';
 
-const TRACE_ID = nameBytes('traceId');
-const TIMESTAMP = nameBytes('timestamp');
-const TAGS = nameBytes('tags');
-const PARENT_ID = nameBytes('parentId');
-const ID = nameBytes('id');
-const KIND = nameBytes('kind');
-const NAME = nameBytes('name');
-const DURATION = nameBytes('duration');
-const LOCAL_ENDPOINT = nameBytes('localEndpoint');
-const REMOTE_ENDPOINT = nameBytes('remoteEndpoint');
-const ANNOTATIONS = nameBytes('annotations');
-const SHARED = nameBytes('shared');
+const TRACE_ID = memberName('traceId');
+const TIMESTAMP = memberName('timestamp');
+const TAGS = memberName('tags');
+const PARENT_ID = memberName('parentId');
+const ID = memberName('id');
+const KIND = memberName('kind');
+const NAME = memberName('name');
+const DURATION = memberName('duration');
+const LOCAL_ENDPOINT = memberName('localEndpoint');
+const REMOTE_ENDPOINT = memberName('remoteEndpoint');
+const ANNOTATIONS = memberName('annotations');
+const SHARED = memberName('shared');
 
 const KINDS = ['', 'CLIENT', 'SERVER', 'PRODUCER', 'CONSUMER'];
-const KIND_BYTES = KINDS.map((kind) => Buffer.from(`${kind}"`));
+const KIND_TEXTS = KINDS.slice(1).map((kind) => expectedText(`${kind}"`));
 
 export class JsonV2Span implements PartTarget {
   /** Why the span cannot be kept, and in words. */
@@ -261,7 +261,7 @@ export class JsonV2Span implements PartTarget {
     if (r.peek() === QUOTE) {
       r.p++;
       for (let kind = 1; kind <= 4; kind++) {
-        if (r.takesName(KIND_BYTES[kind]!)) {
+        if (r.takesName(KIND_TEXTS[kind - 1]!)) {
           this.batch.setKind(kind);
           return true;
         }
@@ -283,7 +283,7 @@ export class JsonV2Span implements PartTarget {
     // Names repeat in the order of the code that made them: try the one that came next before.
     const before = rows === 0 ? 0 : nameIndex[rows - 1]!;
     const guess = names.followers[before]!;
-    if (r.peek() === QUOTE && names.isQuotedAt(guess, r.source, r.p + 1)) {
+    if (r.peek() === QUOTE && names.isQuotedAt(guess, r.source, r.view, r.p + 1)) {
       nameIndex[rows] = guess;
       r.p += names.lengthOf(guess) + 2;
     } else if (this.#values.readLenientText()) {

@@ -164,7 +164,9 @@ function decode(
   let text = new Uint8Array(source.buffer, source.byteOffset, source.length);
   if (!isUtf8(text)) {
     to[2].normalize('utf8');
-    text = new Uint8Array(Buffer.from(new TextDecoder().decode(text)));
+    text = new Uint8Array(
+      Buffer.from(Buffer.from(text.buffer, text.byteOffset, text.length).toString('utf8')),
+    );
   }
   try {
     spans.decode(text, preferred, ...to);

@@ -7,22 +7,22 @@ import {
   OPEN_OBJECT,
   QUOTE,
   isDigit,
-  nameBytes,
+  memberName,
 } from './json-reader.ts';
-import type { JsonReader } from './json-reader.ts';
+import type { ExpectedText, JsonReader } from './json-reader.ts';
 import type { JsonValues } from './json-values.ts';
 import { NO_ENDPOINT, isAddressKey } from './v1-span.ts';
 import type { V1Endpoint, V1Span } from './v1-span.ts';
 
 const BACKSLASH = 0x5c;
 
-const TIMESTAMP = nameBytes('timestamp');
-const VALUE = nameBytes('value');
-const ENDPOINT = nameBytes('endpoint');
-const KEY = nameBytes('key');
-const SERVICE_NAME = nameBytes('serviceName');
-const IPV4 = nameBytes('ipv4');
-const PORT = nameBytes('port');
+const TIMESTAMP = memberName('timestamp');
+const VALUE = memberName('value');
+const ENDPOINT = memberName('endpoint');
+const KEY = memberName('key');
+const SERVICE_NAME = memberName('serviceName');
+const IPV4 = memberName('ipv4');
+const PORT = memberName('port');
 
 /** A fixed text as words of four bytes; the last one overlaps the one before. */
 class Spelling {
@@ -142,7 +142,7 @@ export class V1JsonParts {
   }
 
   /** Reads the name of a member behind its quote, and the colon. */
-  #partName(): Uint8Array | undefined {
+  #partName(): ExpectedText | undefined {
     const r = this.#r;
     if (r.takesName(KEY)) return KEY;
     if (r.takesName(VALUE)) return VALUE;

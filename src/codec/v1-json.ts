@@ -15,20 +15,20 @@ import type { DecodeReport, RowGate } from '../model/decode-report.ts';
 import type { RejectReason } from '../model/reasons.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
 import { parseTraceId } from './ids.ts';
-import { CLOSE_OBJECT, LOWER_HEX, QUOTE, nameBytes } from './json-reader.ts';
+import { CLOSE_OBJECT, LOWER_HEX, QUOTE, memberName } from './json-reader.ts';
 import { JsonValues } from './json-values.ts';
 import { convertV1 } from './v1-convert.ts';
 import { V1JsonParts } from './v1-json-parts.ts';
 import { V1Span } from './v1-span.ts';
 
-const TRACE_ID = nameBytes('traceId');
-const ID = nameBytes('id');
-const PARENT_ID = nameBytes('parentId');
-const NAME = nameBytes('name');
-const TIMESTAMP = nameBytes('timestamp');
-const DURATION = nameBytes('duration');
-const ANNOTATIONS = nameBytes('annotations');
-const BINARY_ANNOTATIONS = nameBytes('binaryAnnotations');
+const TRACE_ID = memberName('traceId');
+const ID = memberName('id');
+const PARENT_ID = memberName('parentId');
+const NAME = memberName('name');
+const TIMESTAMP = memberName('timestamp');
+const DURATION = memberName('duration');
+const ANNOTATIONS = memberName('annotations');
+const BINARY_ANNOTATIONS = memberName('binaryAnnotations');
 
 type IdName = 'traceId' | 'id' | 'parentId';
 

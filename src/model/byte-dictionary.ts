@@ -4,6 +4,7 @@
  * takes it as it is. Entry 0 is the empty string. Entries can be taken back, last in first out.
  */
 const SLOTS_MIN = 256;
+const LIKELY_SLOTS = 1024;
 
 export class ByteDictionary {
   /** Number of entries, the empty string included. */
@@ -11,17 +12,21 @@ export class ByteDictionary {
   /** Bytes of `arena` in use. */
   arenaBytes = 1;
   arena: Uint8Array = new Uint8Array(4096);
+  #view = viewOf(this.arena);
   /** Where the bytes of entry i begin in `arena`, behind its length; they end at `ends[i]`. */
   starts: Uint32Array = new Uint32Array(128);
   ends: Uint32Array = new Uint32Array(128);
-  /** A guess: the entry that followed entry i when it was last seen. */
+  /** Guesses: the two entries that followed entry i when it was last seen. */
   followers: Uint32Array = new Uint32Array(128);
+  rarerFollowers: Uint32Array = new Uint32Array(128);
   /** Free for the owner: a mark per entry. */
   marks: Uint32Array = new Uint32Array(128);
   /** Free for the owner: where the marked thing is. */
   places: Uint32Array = new Uint32Array(128);
   #slots: Uint32Array = new Uint32Array(SLOTS_MIN);
   #slotOf: Uint32Array = new Uint32Array(128);
+  /** Guesses, checked before they are believed: they outlive reset and truncate. */
+  readonly #likely = new Uint32Array(LIKELY_SLOTS);
   readonly #seed: number;
 
   /** @param seed any number that a sender cannot know: it makes collisions unpredictable */
@@ -31,9 +36,28 @@ export class ByteDictionary {
     this.ends[0] = 1;
   }
 
+  /**
+   * Number of the string source[from, to) by a look at three of its bytes and a comparison; 0: not
+   * known this way, or empty. Much cheaper than intern, and nearly always enough.
+   */
+  find(source: Uint8Array, from: number, to: number): number {
+    if (from === to) return 0;
+    const entry = this.#likely[likelySlot(source, from, to)]!;
+    return this.isAt(entry, source, from, to - from) ? entry : 0;
+  }
+
   /** Number of the string source[from, to); added when it is new. */
   intern(source: Uint8Array, from: number, to: number): number {
     if (from === to) return 0;
+    const slot = likelySlot(source, from, to);
+    const likely = this.#likely[slot]!;
+    if (this.isAt(likely, source, from, to - from)) return likely;
+    const entry = this.#intern(source, from, to);
+    this.#likely[slot] = entry;
+    return entry;
+  }
+
+  #intern(source: Uint8Array, from: number, to: number): number {
     let hash = this.#seed;
     for (let i = from; i < to; i++) hash = Math.imul(hash ^ source[i]!, 0x01000193);
     hash ^= hash >>> 15;
@@ -50,14 +74,20 @@ export class ByteDictionary {
   /**
    * Does `source` hold entry `entry` at `from`, with a double quote right behind it? Any number may
    * be asked for: a guess that is no entry any more is wrong.
+   * @param view of the source: four bytes at a time are compared
    */
-  isQuotedAt(entry: number, source: Uint8Array, from: number): boolean {
+  isQuotedAt(entry: number, source: Uint8Array, view: DataView, from: number): boolean {
     if (entry >= this.size) return false;
-    const arena = this.arena;
     const end = this.ends[entry]!;
+    let i = this.starts[entry]!;
     let p = from;
-    for (let i = this.starts[entry]!; i < end; i++) if (arena[i] !== source[p++]) return false;
-    return source[p] === 0x22;
+    if (source[p + end - i] !== 0x22) return false;
+    for (; i + 4 <= end; i += 4, p += 4) {
+      if (this.#view.getInt32(i) !== view.getInt32(p)) return false;
+    }
+    const arena = this.arena;
+    for (; i < end; i++) if (arena[i] !== source[p++]) return false;
+    return true;
   }
 
   /** Is source[from, from + length) entry `entry`? Any number may be asked for, as above. */
@@ -91,11 +121,11 @@ export class ByteDictionary {
   reset(): void {
     if (this.#slots.length > 1 << 16) this.#slots = new Uint32Array(SLOTS_MIN);
     else this.#slots.fill(0);
-    if (this.arena.length > 1 << 22) this.arena = new Uint8Array(4096);
+    if (this.arena.length > 1 << 22) this.#setArena(new Uint8Array(4096));
     this.arena[0] = 0;
     this.size = 1;
     this.arenaBytes = 1;
-    this.followers.fill(0);
+    this.forgetFollowers();
     this.marks.fill(0);
   }
 
@@ -111,7 +141,7 @@ export class ByteDictionary {
     const entry = this.size;
     if (entry === this.starts.length) this.#growEntries();
     const needed = this.arenaBytes + (to - from) + 5;
-    if (needed > this.arena.length) this.arena = grown(this.arena, needed);
+    if (needed > this.arena.length) this.#setArena(grown(this.arena, needed));
     let p = this.arenaBytes;
     let rest = to - from;
     for (; rest > 127; rest >>>= 7) this.arena[p++] = (rest & 127) | 128;
@@ -121,6 +151,7 @@ export class ByteDictionary {
     this.arenaBytes = p + (to - from);
     this.ends[entry] = this.arenaBytes;
     this.followers[entry] = 0;
+    this.rarerFollowers[entry] = 0;
     this.marks[entry] = 0;
     this.#slots[slot] = entry;
     this.#slotOf[entry] = slot;
@@ -129,11 +160,22 @@ export class ByteDictionary {
     return entry;
   }
 
+  forgetFollowers(): void {
+    this.followers.fill(0);
+    this.rarerFollowers.fill(0);
+  }
+
+  #setArena(arena: Uint8Array): void {
+    this.arena = arena;
+    this.#view = viewOf(arena);
+  }
+
   #growEntries(): void {
     const size = this.starts.length * 2;
     this.starts = grown32(this.starts, size);
     this.ends = grown32(this.ends, size);
     this.followers = grown32(this.followers, size);
+    this.rarerFollowers = grown32(this.rarerFollowers, size);
     this.marks = grown32(this.marks, size);
     this.places = grown32(this.places, size);
     this.#slotOf = grown32(this.#slotOf, size);
@@ -156,6 +198,15 @@ export class ByteDictionary {
     this.#slots = slots;
   }
 }
+
+function likelySlot(source: Uint8Array, from: number, to: number): number {
+  const middle = source[(from + to) >>> 1]!;
+  const ends = source[from]! * 5 + source[to - 1]! * 129;
+  return ((to - from) * 37 + ends + middle * 17) & (LIKELY_SLOTS - 1);
+}
+
+const viewOf = (array: Uint8Array): DataView =>
+  new DataView(array.buffer, array.byteOffset, array.length);
 
 export function grown(array: Uint8Array, needed: number): Uint8Array {
   const larger = new Uint8Array(Math.max(array.length * 2, needed));

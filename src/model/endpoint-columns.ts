@@ -41,6 +41,11 @@ export class EndpointColumns {
 
   /** @returns whether the name was cut */
   setService(row: number, source: Uint8Array, from: number, to: number, bytesMax: number): boolean {
+    const known = this.services.find(source, from, to);
+    if (known > 0 && to - from <= bytesMax) {
+      this.serviceIndex[row] = known;
+      return false;
+    }
     const lower = lowerCased(source, from, to);
     const text = lower ?? source;
     const start = lower === undefined ? from : 0;

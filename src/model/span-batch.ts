@@ -113,6 +113,10 @@ export class SpanBatch {
   /** Before each message. */
   beginMessage(tenant: Uint8Array, limits: SpanLimits, arrivalUs: number): void {
     this.#tenant = this.tenants.intern(tenant, 0, tenant.length);
+    if (limits !== this.limits) {
+      // Guesses are used uncut: those of longer limits must go.
+      for (const dictionary of this.#dictionaries) dictionary.forgetFollowers();
+    }
     this.limits = limits;
     this.arrivalUs = arrivalUs;
   }
@@ -267,6 +271,13 @@ export class SpanBatch {
 
   /** UTF-8 bytes source[from, to); the empty name means absent. */
   setName(source: Uint8Array, from: number, to: number): void {
+    const known = this.names.find(source, from, to);
+    const fits = to - from <= this.limits.nameBytesMax;
+    if (known > 0 && fits) this.nameIndex[this.rows] = known;
+    else this.#setNewName(source, from, to);
+  }
+
+  #setNewName(source: Uint8Array, from: number, to: number): void {
     const lower = lowerCased(source, from, to);
     const text = lower ?? source;
     const start = lower === undefined ? from : 0;
