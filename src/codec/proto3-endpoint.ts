@@ -16,6 +16,8 @@ const IPV4 = 0x12;
 const IPV6 = 0x1a;
 const PORT = 0x20;
 const PORT_MAX = 65_535;
+const WIRE_TYPE = 7;
+const VARINT = 0;
 
 export class EndpointReader {
   readonly #wire: Wire;
@@ -76,6 +78,9 @@ export class EndpointReader {
         default:
           p = wire.skip(p, end, tag);
           if (p < 0) return p;
+          // What Zipkin accepts must read as Zipkin reads it: it takes nothing of an endpoint that
+          // stands behind an unknown field, unless that is a varint.
+          if ((tag & WIRE_TYPE) !== VARINT) return end;
       }
     }
     return p;
