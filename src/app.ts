@@ -9,6 +9,7 @@ import { registerHealth } from './api/health.ts';
 import type { HealthComponent } from './api/health.ts';
 import { registerInfo } from './api/info.ts';
 import { registerLedger } from './api/ledger.ts';
+import { registerNames } from './api/names.ts';
 import { registerPrometheus } from './api/prometheus.ts';
 import { registerTrace } from './api/trace.ts';
 import { systemClock } from './base/clock.ts';
@@ -21,8 +22,12 @@ import { Distributor, limitsOf } from './distributor/distributor.ts';
 import { createHttpServer } from './http/server.ts';
 import type { HttpServer } from './http/server.ts';
 import { Ingester } from './ingester/ingester.ts';
+import { NameIndex } from './query/name-index.ts';
+import { sortedJson } from './query/name-json.ts';
+import { NameRecorder } from './query/name-recorder.ts';
 import { TraceById } from './query/trace-by-id.ts';
 import { registerReceiver } from './receiver/receiver.ts';
+import { retentionDays } from './storage/clickhouse/migrations.ts';
 import { NativeBlockEncoder } from './storage/clickhouse/native-block.ts';
 import { ClickHouseTraceReader } from './storage/clickhouse/reader.ts';
 import { ClickHouseStorage } from './storage/clickhouse/storage.ts';
@@ -48,6 +53,8 @@ export interface App {
 
 /** Bringing the log into storage at the end; what is left is inserted by the next start. */
 const STOP_MS_MAX = 15_000;
+/** Recording the last names; the next start finds them in the spans. */
+const STOP_NAMES_MS_MAX = 3000;
 const SEED_MAX = 2 ** 32;
 
 const clock = systemClock;
@@ -60,6 +67,7 @@ export function createApp(config: Config, logger: Logger): App {
 interface Parts {
   readonly http: HttpServer;
   readonly ingester: Ingester;
+  readonly recorder: NameRecorder | undefined;
 }
 
 class Collector implements App {
@@ -69,6 +77,8 @@ class Collector implements App {
   readonly #ledger = new Ledger(this.#metrics);
   readonly #dataDir: string;
   readonly #storage: ClickHouseStorage;
+  /** Undefined when search is disabled. */
+  readonly #names: NameIndex | undefined;
   #parts: Parts | undefined;
   #starting: Promise<StartInfo> | undefined;
   #stopping: Promise<void> | undefined;
@@ -78,6 +88,7 @@ class Collector implements App {
     this.#logger = logger;
     this.#dataDir = resolve(config.node.dataDir);
     this.#storage = this.#createStorage();
+    this.#names = config.query.searchEnabled ? this.#createNames() : undefined;
   }
 
   start(): Promise<StartInfo> {
@@ -107,9 +118,11 @@ class Collector implements App {
       metrics: this.#metrics,
       clock,
     });
-    this.#parts = { http, ingester };
+    const recorder = this.#createRecorder(wal, ingester);
+    this.#parts = { http, ingester, recorder };
     ingester.start();
     await storageReady;
+    recorder?.start();
     this.#register(http, wal, ingester);
     const port = await listen(http, this.#config.http.port);
     return {
@@ -125,6 +138,7 @@ class Collector implements App {
     await this.#starting?.catch(() => undefined);
     await this.#parts?.http.drain();
     await this.#parts?.ingester.stop(STOP_MS_MAX);
+    await this.#parts?.recorder?.stop(STOP_NAMES_MS_MAX);
     await this.#storage.stop();
   }
 
@@ -147,6 +161,32 @@ class Collector implements App {
     });
   }
 
+  #createNames(): NameIndex {
+    const { query, clickhouse } = this.#config;
+    return new NameIndex({
+      ...query,
+      store: this.#storage.names,
+      clock,
+      logger: this.#logger,
+      seed: randomInt(SEED_MAX),
+      retentionDays: retentionDays(clickhouse.retentionMs),
+      shared: clickhouse.url !== '',
+    });
+  }
+
+  #createRecorder(wal: Wal, ingester: Ingester): NameRecorder | undefined {
+    if (this.#names === undefined) return undefined;
+    return new NameRecorder({
+      index: this.#names,
+      store: this.#storage.names,
+      clock,
+      logger: this.#logger,
+      random: Math.random,
+      recovered: wal.recovered.map(({ batch }) => batch),
+      unstored: () => ingester.pendingSegments().filter(({ recovered }) => recovered).length,
+    });
+  }
+
   #createIngester(wal: Wal, storageReady: Promise<void>): Ingester {
     return new Ingester({
       log: wal,
@@ -161,6 +201,7 @@ class Collector implements App {
       seed: randomInt(SEED_MAX),
       limits: limitsOf(this.#config.distributor),
       freshnessWaitMs: this.#config.ingester.freshnessWaitMs,
+      ...(this.#names === undefined ? {} : { observer: this.#names }),
     });
   }
 
@@ -205,6 +246,12 @@ class Collector implements App {
           trace: async (rawId, tenant, signal) =>
             spansJson(await traces.find(rawId, tenant, signal)),
         },
+      });
+      registerNames(app, {
+        query: this.#names,
+        autocompleteKeys: sortedJson(query.autocompleteKeys),
+        maxAgeSeconds: query.namesMaxAgeSeconds,
+        tenantOf,
       });
     }
     registerHealth(app, {

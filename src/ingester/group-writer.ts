@@ -8,6 +8,7 @@
 import { CodedError } from '../base/errors.ts';
 import type { SpanLimits } from '../model/limits.ts';
 import { type BatchMark, SpanBatch } from '../model/span-batch.ts';
+import type { SpanObserver } from '../model/span-observer.ts';
 import { NOTE_BYTES, type SpanSink } from '../model/span-sink.ts';
 import type { BlockEncoder } from '../storage/contract.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
@@ -80,6 +81,7 @@ export interface GroupWriterOptions {
   readonly limits: SpanLimits;
   /** Of the hash tables of the batches; unknown to senders. */
   readonly seed: number;
+  readonly observer?: SpanObserver;
 }
 
 export class GroupWriter implements SpanSink {
@@ -161,9 +163,10 @@ export class GroupWriter implements SpanSink {
     const { rows } = batch;
     if (rows === 0) return undefined;
     metrics.walGroupRequests.observe(group.requests);
+    let batchId: bigint;
     try {
       const reserved = log.batchFor(rows, batch.bytes);
-      const batchId = typeof reserved === 'bigint' ? reserved : await reserved;
+      batchId = typeof reserved === 'bigint' ? reserved : await reserved;
       const block = this.#encode(batch, batchId);
       await log.append([block], { rows, days: batch.days(), note: group.notes });
     } catch (error) {
@@ -173,7 +176,18 @@ export class GroupWriter implements SpanSink {
     }
     this.#durableRows += rows;
     ledger.accept(rows);
+    this.#observe(batch, batchId);
     return undefined;
+  }
+
+  /** The spans are durable, whatever an observer makes of them. */
+  #observe(batch: SpanBatch, batchId: bigint): void {
+    const { observer, logger } = this.#options;
+    try {
+      observer?.observe(batch, batchId);
+    } catch (error) {
+      logger.error({ err: error, rows: batch.rows }, 'A group of spans was not observed: a bug');
+    }
   }
 
   #encode(batch: SpanBatch, batchId: bigint): Uint8Array {

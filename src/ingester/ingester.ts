@@ -9,6 +9,7 @@ import type { Clock } from '../base/clock.ts';
 import type { CodedError } from '../base/errors.ts';
 import type { SpanLimits } from '../model/limits.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
+import type { SpanObserver } from '../model/span-observer.ts';
 import type { FreshnessBarrier, SpanSink } from '../model/span-sink.ts';
 import type { BlockEncoder, SpanWriter } from '../storage/contract.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
@@ -36,6 +37,8 @@ export interface IngesterOptions {
   readonly seed: number;
   readonly limits: SpanLimits;
   readonly freshnessWaitMs: number;
+  /** Told of every group that is durable, before its senders are answered. */
+  readonly observer?: SpanObserver;
 }
 
 export class Ingester implements SpanSink, FreshnessBarrier {

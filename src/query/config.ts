@@ -1,5 +1,5 @@
 /** Settings of the read side. */
-import { durationMs, flag } from '../base/settings.ts';
+import { durationMs, flag, integer, list } from '../base/settings.ts';
 
 export const querySettings = {
   enabled: flag({
@@ -16,5 +16,33 @@ export const querySettings = {
     env: 'QUERY_TIMEOUT',
     default: 11_000,
     doc: 'Longest run of one query; 0 is no limit',
+  }),
+  searchEnabled: flag({
+    env: 'SEARCH_ENABLED',
+    default: true,
+    doc: 'Find traces and list names; false: traces by id and dependencies only',
+  }),
+  autocompleteKeys: list({
+    env: 'AUTOCOMPLETE_KEYS',
+    default: [],
+    doc: 'Tag keys whose values are listed for search, as `http.host,environment`',
+  }),
+  autocompleteTtlMs: durationMs({
+    env: 'AUTOCOMPLETE_TTL',
+    default: 3_600_000,
+    doc: 'A value seen again is recorded at most once in this time, and once a day',
+  }),
+  autocompleteCardinality: integer({
+    env: 'AUTOCOMPLETE_CARDINALITY',
+    default: 20_000,
+    unit: 'values',
+    max: 10_000_000,
+    doc: 'Values of all `AUTOCOMPLETE_KEYS` that are kept for one tenant',
+  }),
+  namesMaxAgeSeconds: integer({
+    env: 'QUERY_NAMES_MAX_AGE',
+    default: 300,
+    unit: 'seconds',
+    doc: 'How long browsers may keep lists of more than 3 names',
   }),
 };

@@ -2,8 +2,10 @@
  * What ingester and query ask of a storage. Implementations live in folders beside this file.
  * Every promise here is tested by test/contract/storage-kit.ts.
  */
+import type { NameEntry } from '../model/name-set.ts';
 import type { Span } from '../model/span.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
+import type { TagValue } from '../model/tag-values.ts';
 import type { TraceKey } from '../model/trace-id.ts';
 
 /** Rows by day: days since 1970-01-01 UTC as storage partitions them -> rows. */
@@ -80,6 +82,36 @@ export interface TraceReader {
   countRows(signal?: AbortSignal): Promise<number>;
 }
 
+/** Names and values of tags that were seen on spans of one tenant. */
+export interface NamesOfTenant {
+  readonly tenant: string;
+  readonly names: readonly NameEntry[];
+  readonly values: readonly TagValue[];
+}
+
+export interface RecordedNames extends Omit<NamesOfTenant, 'tenant'> {
+  /** When the latest of them was recorded, epoch seconds by the clock of storage; 0: none. */
+  readonly toS: number;
+}
+
+/** Which names there are, kept as long as the spans that have them. */
+export interface NameStore {
+  /** Adds what is not there and raises days; may be repeated. */
+  record(names: readonly NamesOfTenant[]): Promise<void>;
+  /**
+   * What was recorded of a tenant at `sinceS` or later, epoch seconds by the clock of storage.
+   * @param max entries of names, and of values, beyond which the rest is left out
+   */
+  recorded(tenant: string, sinceS: number, max: number): Promise<RecordedNames>;
+  /** All names of the node's segments before this one are recorded. */
+  mark(batch: bigint): Promise<void>;
+  /**
+   * Records the names of all stored spans that are beyond their node's mark or in `batches`.
+   * @param keys of the tags whose values are recorded
+   */
+  recordUnmarked(keys: readonly string[], batches: readonly bigint[]): Promise<void>;
+}
+
 export type StorageState = 'starting' | 'up' | 'down' | 'stopped';
 
 export interface StorageHealth {
@@ -95,6 +127,7 @@ export interface Storage {
   readonly encoder: BlockEncoder;
   readonly writer: SpanWriter;
   readonly reader: TraceReader;
+  readonly names: NameStore;
   start(): Promise<void>;
   stop(): Promise<void>;
   health(): StorageHealth;

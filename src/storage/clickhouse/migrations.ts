@@ -7,6 +7,7 @@ import type { Logger } from '../../telemetry/logger.ts';
 import { StorageError } from '../contract.ts';
 import type { Client, ReadLimits } from './client.ts';
 import { SPANS_TABLE, createSpansTable } from './ddl.ts';
+import { NAMES_TABLE, TAG_VALUES_TABLE, createNameTables } from './schema-names.ts';
 
 interface Migration {
   readonly version: number;
@@ -18,8 +19,16 @@ interface Migration {
 /** Never edited once released: what follows goes into the next number. */
 const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'spans', statements: (database) => [createSpansTable(database)] },
+  { version: 3, name: 'names', statements: createNameTables },
 ];
-const KNOWN_VERSION = MIGRATIONS.length;
+const KNOWN_VERSION = Math.max(...MIGRATIONS.map(({ version }) => version));
+
+/** Tables whose rows are dropped by age, and what their age is counted from. */
+const AGING: readonly (readonly [table: string, day: string])[] = [
+  [SPANS_TABLE, 'toDate(ts)'],
+  [NAMES_TABLE, 'day'],
+  [TAG_VALUES_TABLE, 'day'],
+];
 
 const LIMITS: ReadLimits = { timeoutMs: 30_000, memoryBytes: 100_000_000, threads: 1 };
 const DAY_MS = 86_400_000;
@@ -114,9 +123,9 @@ export function retentionDays(retentionMs: number): number {
 }
 
 /**
- * Makes the table's TTL what the setting says. Parts carry the expiry that held when they were
- * written and would be dropped by that: materialize_ttl_after_modify gives them the new one. It
- * reads one column of each part (3M rows: 70 ms) and runs in the background.
+ * Makes the TTL of the tables what the setting says. Parts carry the expiry that held when they
+ * were written and would be dropped by that: materialize_ttl_after_modify gives them the new one.
+ * It reads one column of each part (3M rows: 70 ms) and runs in the background.
  */
 export async function applyRetention(
   client: Client,
@@ -124,24 +133,30 @@ export async function applyRetention(
   logger: Logger,
 ): Promise<void> {
   const days = retentionDays(retentionMs);
-  const present = await presentRetentionDays(client);
-  if (present === days) return;
-  const change = days === 0 ? 'REMOVE TTL' : `MODIFY TTL toDate(ts) + toIntervalDay(${days})`;
-  await client.command(`ALTER TABLE ${client.database}.${SPANS_TABLE} ${change}`, {
-    settings: { materialize_ttl_after_modify: 1 },
-  });
-  logger.info({ days, before: present }, 'Retention of spans changed');
+  for (const [table, day] of AGING) {
+    const present = await presentRetentionDays(client, table, day);
+    if (present === days) continue;
+    const change = days === 0 ? 'REMOVE TTL' : `MODIFY TTL ${day} + toIntervalDay(${days})`;
+    await client.command(`ALTER TABLE ${client.database}.${table} ${change}`, {
+      settings: { materialize_ttl_after_modify: 1 },
+    });
+    logger.info({ table, days, before: present }, 'Retention changed');
+  }
 }
 
 /** 0: the table has no TTL; undefined: one that is not ours. */
-async function presentRetentionDays(client: Client): Promise<number | undefined> {
+async function presentRetentionDays(
+  client: Client,
+  table: string,
+  day: string,
+): Promise<number | undefined> {
   const answer = await client.query(
     'SELECT engine_full FROM system.tables ' +
       'WHERE database = {database:String} AND name = {table:String} FORMAT TSVRaw',
-    { limits: LIMITS, params: { database: client.database, table: SPANS_TABLE } },
+    { limits: LIMITS, params: { database: client.database, table } },
   );
-  const engine = answer.toString();
-  const days = /\bTTL toDate\(ts\) \+ toIntervalDay\((\d+)\)/.exec(engine)?.[1];
-  if (days !== undefined) return Number(days);
-  return / TTL /.test(engine) ? undefined : 0;
+  const ttl = /\bTTL (.+?)(?: SETTINGS |\n|$)/.exec(answer.toString())?.[1];
+  if (ttl === undefined) return 0;
+  const ours = `${day} + toIntervalDay(`;
+  return ttl.startsWith(ours) ? Number.parseInt(ttl.slice(ours.length), 10) : undefined;
 }

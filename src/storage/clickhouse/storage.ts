@@ -10,6 +10,7 @@ import type { Metrics } from '../../telemetry/metrics.ts';
 import {
   StorageError,
   type BlockEncoder,
+  type NameStore,
   type SpanWriter,
   type Storage,
   type StorageHealth,
@@ -20,6 +21,7 @@ import { Client, type ReadLimits } from './client.ts';
 import type { ClickHouseSettingValues } from './config.ts';
 import { EmbeddedEngine } from './engine.ts';
 import { applyRetention, migrate } from './migrations.ts';
+import { ClickHouseNameStore } from './name-store.ts';
 import { ClickHouseSpanWriter } from './writer.ts';
 
 export interface ClickHouseStorageOptions {
@@ -45,6 +47,7 @@ export class ClickHouseStorage implements Storage {
   readonly encoder: BlockEncoder;
   readonly writer: SpanWriter;
   readonly reader: TraceReader;
+  readonly names: NameStore;
   readonly #options: ClickHouseStorageOptions;
   readonly #client: Client;
   readonly #writer: ClickHouseSpanWriter;
@@ -62,6 +65,7 @@ export class ClickHouseStorage implements Storage {
     this.writer = this.#writer;
     this.encoder = options.encoder;
     this.reader = options.createReader(this.#client);
+    this.names = new ClickHouseNameStore(this.#client, () => this.#ensureSchema());
     if (settings.url === '') this.#engine = this.#createEngine();
   }
 

@@ -201,7 +201,9 @@ describe('ClickHouseStorage, schema', () => {
       await storage.start();
       expect(await select(client, ttl)).toBe(expected);
       await client.command("INSERT INTO scrubjay.spans (tenant, ts) SELECT 'default', now64(6)");
-      expect(await select(client, 'count() FROM scrubjay._migrations')).toBe('1');
+      expect(await select(client, 'count() = uniqExact(version) FROM scrubjay._migrations')).toBe(
+        '1',
+      );
       expect(await select(client, 'count() FROM scrubjay.spans')).toBe(String(round + 1));
       await storage.stop();
       expect(storage.health().state).toBe('stopped');

@@ -1,13 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { CodedError } from '../../../src/base/errors.ts';
 import { GroupWriter } from '../../../src/ingester/group-writer.ts';
+import type { SpanObserver } from '../../../src/model/span-observer.ts';
 import { NOTE_BYTES } from '../../../src/model/span-sink.ts';
 import type { BlockEncoder } from '../../../src/storage/contract.ts';
 import { Ledger } from '../../../src/telemetry/ledger.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { addRows, FakeLog, FakeLogger, fakeEncoder, LIMITS, noteOf, settle } from './fakes.ts';
 
-function setUp(encoder: BlockEncoder = fakeEncoder) {
+function setUp(encoder: BlockEncoder = fakeEncoder, observer?: SpanObserver) {
   const log = new FakeLog();
   log.auto = false;
   const metrics = createMetrics();
@@ -21,6 +22,7 @@ function setUp(encoder: BlockEncoder = fakeEncoder) {
     logger,
     limits: LIMITS,
     seed: 7,
+    ...(observer === undefined ? {} : { observer }),
   });
   const states: string[] = [];
   const send = (name: string, rows: number, day = 0): Promise<void> => {
@@ -66,6 +68,40 @@ describe('GroupWriter', () => {
     await settle();
     expect(states).toEqual(['a ok']);
     expect(ledger.entries()).toMatchObject({ accepted: 2, pending: 2, imbalance: 0 });
+  });
+
+  test('shows each group to the observer when it is durable, before it is acknowledged', async () => {
+    const seen: unknown[] = [];
+    const { log, states, send } = setUp(fakeEncoder, {
+      observe: (batch, batchId) => seen.push([batch.rows, batchId, [...states]]),
+    });
+    void send('a', 2);
+    void send('bb', 1);
+    await settle();
+    expect(seen).toEqual([]);
+    log.running[0]!.end();
+    await settle();
+    expect(seen).toEqual([[3, 1n, []]]);
+    void send('c', 1);
+    await settle();
+    log.running[0]!.end(failed());
+    await settle();
+    expect(seen).toHaveLength(1);
+    expect(states).toEqual(['a ok', 'bb ok', 'c SCRUBJAY_ERR_WAL_FAILED']);
+  });
+
+  test('acknowledges whatever happens to the observer', async () => {
+    const observe = (): never => {
+      throw new TypeError('a bug');
+    };
+    const { log, ledger, logger, states, send } = setUp(fakeEncoder, { observe });
+    void send('a', 2);
+    await settle();
+    log.running[0]!.end();
+    await settle();
+    expect(states).toEqual(['a ok']);
+    expect(ledger.entries().accepted).toBe(2);
+    expect(logger.count('error', 'not observed')).toBe(1);
   });
 
   test('gathers requests that arrive during a write into the next group', async () => {
