@@ -7,9 +7,8 @@ const TWO_32 = 4_294_967_296;
 export class TagScan {
   readonly #keys: readonly Uint8Array[];
   /** By number of a key in the batch: its place in the list of keys + 1. */
-  #wanted: Uint8Array = new Uint8Array(64);
+  #wanted: Uint16Array = new Uint16Array(64);
 
-  /** @param keys at most 255 */
   constructor(keys: readonly string[]) {
     this.#keys = keys.map((key) => Buffer.from(key));
   }
@@ -44,7 +43,7 @@ export class TagScan {
   /** @returns whether the batch has any of the keys */
   #lookUp({ tags }: SpanBatch): boolean {
     const { keys } = tags;
-    if (keys.size > this.#wanted.length) this.#wanted = new Uint8Array(2 * keys.size);
+    if (keys.size > this.#wanted.length) this.#wanted = new Uint16Array(2 * keys.size);
     this.#wanted.fill(0);
     let any = false;
     for (let entry = 1; entry < keys.size; entry++) {

@@ -60,6 +60,7 @@ export class NameIndex implements SpanObserver {
   /** Goes up whenever all that was loaded is no longer all there is. */
   #generation = 0;
   #prunedTo = 0;
+  #loadFailed = false;
   /** Tenants at which letting go of some is tried next. */
   #evictAt = TENANTS_MAX;
   /** Resolves when storage knows all names of earlier runs, or that takes too long. */
@@ -196,24 +197,40 @@ export class NameIndex implements SpanObserver {
 
   /** @throws {SCRUBJAY_ERR_STORAGE_UNAVAILABLE} when this tenant was never read */
   async #load(name: string, tenant: TenantNames): Promise<void> {
-    const { store, clock, logger } = this.#options;
+    const { store, clock } = this.#options;
     const startMs = clock.monotonicMs();
     const generation = this.#generation;
+    const isNew = tenant.loadedMs === Number.NEGATIVE_INFINITY;
     try {
       const found = await store.recorded(name, tenant.loadedToS, ENTRIES_PER_TENANT_MAX);
       merge(tenant, found, this.#firstDay());
+      this.#loadFailed = false;
       if (generation !== this.#generation) return;
       tenant.loadedMs = startMs;
       tenant.loadedToS = Math.max(tenant.loadedToS, found.toS);
     } catch (error) {
-      if (tenant.loadedMs === Number.NEGATIVE_INFINITY) {
+      if (isNew) {
         const cause = error instanceof StorageError ? `code ${error.code}` : 'no answer';
         throw new CodedError('SCRUBJAY_ERR_STORAGE_UNAVAILABLE', { cause }, { cause: error });
       }
-      logger.warn({ err: error }, 'Names of other collectors cannot be read: answers lack them');
+      // The next questions do not wait for a try.
+      if (generation === this.#generation) {
+        tenant.loadedMs = Math.max(tenant.loadedMs, startMs - REFRESH_MS);
+      }
+      this.#goOnWithout(error);
     } finally {
       tenant.loading = undefined;
     }
+  }
+
+  /** What is known is better than no answer. */
+  #goOnWithout(error: unknown): void {
+    if (this.#loadFailed) return;
+    this.#loadFailed = true;
+    this.#options.logger.warn(
+      { err: error },
+      'Names that other collectors saw cannot be read: answers lack them meanwhile',
+    );
   }
 
   #seen(name: string): TenantNames {

@@ -260,7 +260,7 @@ describe('NameIndex and storage', () => {
   });
 
   test('is 503 while nothing was ever read, and goes on with what it has later', async () => {
-    const { index, store, clock, observe } = setUp({ shared: true });
+    const { index, store, clock, logger, observe } = setUp({ shared: true });
     store.away = true;
     observe({ service: 's' });
     await expect(index.services(T)).rejects.toMatchObject({
@@ -271,7 +271,29 @@ describe('NameIndex and storage', () => {
     expect(await texts(index.services(T))).toEqual(['s']);
     store.away = true;
     await clock.advance(60_000);
+    for (let i = 0; i < 5; i++) {
+      expect(await texts(index.services(T))).toEqual(['s']);
+      await clock.advance(1000);
+    }
+    expect(logger.count('warn', 'other collectors')).toBe(1);
+  });
+
+  test('does not wait for storage with every answer while it is away', async () => {
+    const { index, store, clock, observe } = setUp({ shared: true });
+    observe({ service: 's' });
+    await index.services(T);
+    await clock.advance(60_000);
+    let fail: (error: Error) => void = () => undefined;
+    store.recorded = () => new Promise((_, reject) => (fail = reject));
+    const first = index.services(T);
+    await clock.advance(0);
+    fail(new Error('away'));
+    expect(await texts(first)).toEqual(['s']);
+    // The next try is under way and has no answer.
     expect(await texts(index.services(T))).toEqual(['s']);
+    index.reload();
+    fail(new Error('away'));
+    await clock.advance(0);
   });
 
   test('shows what other collectors saw after 10 s at most', async () => {
