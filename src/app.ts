@@ -11,30 +11,45 @@ import { registerInfo } from './api/info.ts';
 import { registerLedger } from './api/ledger.ts';
 import { registerNames } from './api/names.ts';
 import { registerPrometheus } from './api/prometheus.ts';
+import { traceQueries } from './api/query-tracing.ts';
+import { registerRejections } from './api/rejections.ts';
 import { registerTrace } from './api/trace.ts';
+import { registerTraces } from './api/traces.ts';
 import { systemClock } from './base/clock.ts';
 import { CodedError } from './base/errors.ts';
 import { detect } from './codec/detect.ts';
+import { decodeJsonV2 } from './codec/json-v2.ts';
 import { spansJson } from './codec/json-v2-writer.ts';
+import { traceIdOfReference } from './codec/trace-reference.ts';
+import { formatTraceparent, parseTraceContext } from './codec/traceparent.ts';
 import type { Config } from './config/groups.ts';
 import { readVersion } from './config/version.ts';
 import { Distributor, limitsOf } from './distributor/distributor.ts';
+import { DEFAULT_TENANT } from './distributor/tenant.ts';
 import { createHttpServer } from './http/server.ts';
 import type { HttpServer } from './http/server.ts';
 import { Ingester } from './ingester/ingester.ts';
 import { NameIndex } from './query/name-index.ts';
 import { sortedJson } from './query/name-json.ts';
 import { NameRecorder } from './query/name-recorder.ts';
+import { QueryLimiter } from './query/limiter.ts';
+import { QueryGate } from './query/query-gate.ts';
+import { TraceSearch } from './query/search.ts';
 import { TraceById } from './query/trace-by-id.ts';
+import { TraceMany } from './query/trace-many.ts';
+import type { FreshnessBarrier } from './model/span-sink.ts';
 import { registerReceiver } from './receiver/receiver.ts';
-import { retentionDays } from './storage/clickhouse/migrations.ts';
 import { NativeBlockEncoder } from './storage/clickhouse/native-block.ts';
+import { retentionDays } from './storage/clickhouse/migrations.ts';
 import { ClickHouseTraceReader } from './storage/clickhouse/reader.ts';
+import { ClickHouseTraceSearcher } from './storage/clickhouse/search.ts';
 import { ClickHouseStorage } from './storage/clickhouse/storage.ts';
 import { Ledger } from './telemetry/ledger.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import type { Metrics } from './telemetry/metrics.ts';
+import { Rejections } from './telemetry/rejections.ts';
+import { SelfTracer } from './telemetry/self-tracing.ts';
 import { Wal } from './wal/wal.ts';
 
 export interface StartInfo {
@@ -55,6 +70,10 @@ export interface App {
 const STOP_MS_MAX = 15_000;
 /** Recording the last names; the next start finds them in the spans. */
 const STOP_NAMES_MS_MAX = 3000;
+/** What no limit means: longer than any client waits. */
+const QUERY_MS_MAX = 600_000;
+/** Calls of queries that wait for their turn. */
+const QUERY_QUEUE_MAX = 1000;
 const SEED_MAX = 2 ** 32;
 
 const clock = systemClock;
@@ -75,6 +94,9 @@ class Collector implements App {
   readonly #logger: Logger;
   readonly #metrics: Metrics = createMetrics();
   readonly #ledger = new Ledger(this.#metrics);
+  readonly #rejections = new Rejections(this.#metrics);
+  readonly #tracer: SelfTracer;
+  #distributor: Distributor | undefined;
   readonly #dataDir: string;
   readonly #storage: ClickHouseStorage;
   /** Undefined when search is disabled. */
@@ -87,6 +109,7 @@ class Collector implements App {
     this.#config = config;
     this.#logger = logger;
     this.#dataDir = resolve(config.node.dataDir);
+    this.#tracer = this.#createTracer();
     this.#storage = this.#createStorage();
     this.#names = config.query.searchEnabled ? this.#createNames() : undefined;
   }
@@ -123,6 +146,7 @@ class Collector implements App {
     ingester.start();
     await storageReady;
     recorder?.start();
+    await this.#tracer.open();
     this.#register(http, wal, ingester);
     const port = await listen(http, this.#config.http.port);
     return {
@@ -137,23 +161,54 @@ class Collector implements App {
     // A start under way is let finish: it cannot be cut at every step.
     await this.#starting?.catch(() => undefined);
     await this.#parts?.http.drain();
+    await this.#tracer.close();
     await this.#parts?.ingester.stop(STOP_MS_MAX);
     await this.#parts?.recorder?.stop(STOP_NAMES_MS_MAX);
     await this.#storage.stop();
   }
 
+  #createTracer(): SelfTracer {
+    return new SelfTracer({
+      settings: this.#config.telemetry,
+      clock,
+      random: Math.random,
+      parse: parseTraceContext,
+      formatTraceparent,
+      deliver: (json) => this.#storeOwnSpans(json),
+      onDropped: (spans, cause) => {
+        this.#logger.debug({ spans, err: cause }, 'Spans of its own were dropped');
+      },
+    });
+  }
+
+  /** Without an activity: storing our own spans makes no new ones. */
+  async #storeOwnSpans(body: Uint8Array): Promise<void> {
+    const outcome = await this.#distributor?.push({
+      tenant: DEFAULT_TENANT,
+      transport: 'self',
+      format: 'json-v2',
+      client: 'scrubjay',
+      body,
+      decode: decodeJsonV2,
+    });
+    if (outcome === undefined) throw new Error('not started');
+    if (outcome.kind === 'refused') throw outcome.error;
+    if (outcome.kind === 'rejected') throw new Error(outcome.message);
+  }
+
   #createStorage(): ClickHouseStorage {
     const { clickhouse, query } = this.#config;
+    const limits = {
+      timeoutMs: query.timeoutMs === 0 ? QUERY_MS_MAX : query.timeoutMs,
+      memoryBytes: clickhouse.queryMemoryBytes,
+      threads: clickhouse.queryThreads,
+    };
     return new ClickHouseStorage({
       settings: clickhouse,
       engineDir: resolve(this.#dataDir, 'engine'),
       encoder: new NativeBlockEncoder(),
-      createReader: (client) =>
-        new ClickHouseTraceReader(client, {
-          timeoutMs: query.timeoutMs,
-          memoryBytes: clickhouse.queryMemoryBytes,
-          threads: clickhouse.queryThreads,
-        }),
+      createReader: (client) => new ClickHouseTraceReader(client, limits),
+      createSearcher: (client) => new ClickHouseTraceSearcher(client, limits),
       logger: this.#logger,
       metrics: this.#metrics,
       clock,
@@ -201,6 +256,7 @@ class Collector implements App {
       seed: randomInt(SEED_MAX),
       limits: limitsOf(this.#config.distributor),
       freshnessWaitMs: this.#config.ingester.freshnessWaitMs,
+      tracer: this.#tracer,
       ...(this.#names === undefined ? {} : { observer: this.#names }),
     });
   }
@@ -215,10 +271,54 @@ class Collector implements App {
       sink: ingester,
       ledger: this.#ledger,
       metrics: this.#metrics,
+      rejections: this.#rejections,
+      tracer: this.#tracer,
       clock,
     });
+    this.#distributor = distributor;
     for (const { note } of wal.recoveredNotes()) distributor.remember(note);
     return distributor;
+  }
+
+  #createGate(barrier: FreshnessBarrier): QueryGate {
+    const { concurrency, timeoutMs, slowMs } = this.#config.query;
+    return new QueryGate({
+      barrier,
+      limiter: new QueryLimiter({ concurrency, queueMax: QUERY_QUEUE_MAX }),
+      timeoutMs,
+      slowMs,
+      clock,
+      logger: this.#logger,
+      metrics: this.#metrics,
+    });
+  }
+
+  #registerTraces(
+    app: HttpServer['app'],
+    gate: QueryGate,
+    tenantOf: (header: string | undefined) => string,
+  ): void {
+    const { strictTraceId: strict, searchEnabled: enabled, lookbackMs } = this.#config.query;
+    const { reader, searcher } = this.#storage;
+    const byId = new TraceById(reader, gate, strict);
+    const search = new TraceSearch({ searcher, gate, strict, enabled, clock });
+    const many = new TraceMany(searcher, gate, strict);
+    registerTrace(app, {
+      tenantOf,
+      query: {
+        trace: async (rawId, tenant, signal) =>
+          spansJson(await byId.find(traceIdOfReference(rawId), tenant, signal)),
+      },
+    });
+    registerTraces(app, {
+      tenantOf,
+      clock,
+      lookbackMs,
+      query: {
+        search: (request, tenant, signal) => search.search(request, tenant, signal),
+        many: (rawIds, tenant, signal) => many.find(rawIds, tenant, signal),
+      },
+    });
   }
 
   #register(http: HttpServer, wal: Wal, ingester: Ingester): void {
@@ -229,6 +329,7 @@ class Collector implements App {
     const metrics = this.#metrics;
     const ledger = this.#ledger;
     const { reader } = this.#storage;
+    traceQueries(app, this.#tracer);
     registerReceiver(app, {
       config: receiver,
       limits,
@@ -236,17 +337,11 @@ class Collector implements App {
       distributor,
       detect,
       metrics,
+      tracer: this.#tracer,
       clock,
     });
     if (query.enabled) {
-      const traces = new TraceById(reader, ingester, query.strictTraceId);
-      registerTrace(app, {
-        tenantOf,
-        query: {
-          trace: async (rawId, tenant, signal) =>
-            spansJson(await traces.find(rawId, tenant, signal)),
-        },
-      });
+      this.#registerTraces(app, this.#createGate(ingester), tenantOf);
       registerNames(app, {
         query: this.#names,
         autocompleteKeys: sortedJson(query.autocompleteKeys),
@@ -258,6 +353,7 @@ class Collector implements App {
       components: () => [storageHealth(this.#storage), logHealth(wal)],
       draining: () => http.draining,
     });
+    registerRejections(app, { rejections: this.#rejections, tenantOf });
     registerInfo(app, { version: readVersion(), commit: 'unknown' });
     registerPrometheus(app, { metrics, ledger });
     registerLedger(app, { ledger, clock, countRows: (signal) => reader.countRows(signal) });

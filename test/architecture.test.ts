@@ -38,6 +38,8 @@ const FENCES: Readonly<Record<string, readonly string[]>> = {
   'ffi-rs': ['storage/clickhouse'],
   protobufjs: ['codec'],
   '@opentelemetry/api': ['telemetry'],
+  '@opentelemetry/propagator-b3': ['telemetry'],
+  '@opentelemetry/sdk-trace-base': ['telemetry'],
   pino: ['telemetry'],
   'prom-client': ['telemetry'],
   yaml: ['config'],

@@ -16,3 +16,12 @@ export const answerBytes = (
     .code(status)
     .header('content-type', type)
     .send(Buffer.from(body.buffer, body.byteOffset, body.byteLength));
+
+/** Aborts when the client goes away before it has its answer. */
+export function abortSignalOf(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort();
+  });
+  return controller.signal;
+}

@@ -1,6 +1,7 @@
 /** Compresses large JSON answers for clients that ask for it, as Zipkin does from 2 KiB on. */
+import { Readable, pipeline } from 'node:stream';
 import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+import { createGzip, gzip } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
 const BYTES_MIN = 2048;
@@ -23,15 +24,23 @@ function addVary(reply: FastifyReply): void {
   reply.header('vary', vary === undefined ? 'accept-encoding' : `${String(vary)}, accept-encoding`);
 }
 
-/** An onSend hook. */
+/** Destroyed when its source fails, and the source when nobody reads on. */
+const gzipStream = (source: Readable): Readable =>
+  pipeline(source, createGzip({ level: LEVEL }), () => undefined);
+
+/** An onSend hook. Streams are for what is large: they are compressed whatever their length. */
 export async function compressJson(
   request: FastifyRequest,
   reply: FastifyReply,
   payload: unknown,
 ): Promise<unknown> {
-  if (!Buffer.isBuffer(payload) || payload.length < BYTES_MIN) return payload;
-  if (!acceptsGzip(request.headers['accept-encoding'])) return payload;
-  const compressed = await gzipAsync(payload, { level: LEVEL });
+  const large = Buffer.isBuffer(payload)
+    ? payload.length >= BYTES_MIN
+    : payload instanceof Readable;
+  if (!large || !acceptsGzip(request.headers['accept-encoding'])) return payload;
+  const compressed = Buffer.isBuffer(payload)
+    ? await gzipAsync(payload, { level: LEVEL })
+    : gzipStream(payload as Readable);
   addVary(reply);
   reply.header('content-encoding', 'gzip').removeHeader('content-length');
   return compressed;

@@ -6,6 +6,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { addRoute } from '../http/paths.ts';
 import { ACTUATOR_TYPE, JSON_UTF8_TYPE, answerBytes } from './answers.ts';
+import { prettyJson } from './pretty-json.ts';
+import type { Json } from './pretty-json.ts';
 
 export type HealthStatus = 'UP' | 'DOWN' | 'UNKNOWN';
 
@@ -32,23 +34,8 @@ const DRAINING: HealthComponent = {
   essential: true,
 };
 
-interface ComponentJson {
-  status: HealthStatus;
-  details?: { error: string };
-}
-
-function componentJson({ status, error }: HealthComponent): ComponentJson {
+function componentJson({ status, error }: HealthComponent): Json {
   return error === undefined ? { status } : { status, details: { error } };
-}
-
-/** Two spaces, and one on each side of the colon, as Jackson's pretty printer writes it. */
-function prettyJson(value: string | object, indent = ''): string {
-  if (typeof value === 'string') return JSON.stringify(value);
-  const inner = `${indent}  `;
-  const members = Object.entries(value as Record<string, string | object>).map(
-    ([key, member]) => `${inner}${JSON.stringify(key)} : ${prettyJson(member, inner)}`,
-  );
-  return `{\n${members.join(',\n')}\n${indent}}`;
 }
 
 export function registerHealth(app: FastifyInstance, dependencies: HealthDependencies): void {

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CodedError } from '../base/errors.ts';
 import { firstHeader } from '../http/headers.ts';
 import { addRoute } from '../http/paths.ts';
-import { JSON_TYPE, answerBytes } from './answers.ts';
+import { JSON_TYPE, abortSignalOf, answerBytes } from './answers.ts';
 import { compressJson } from './compression.ts';
 
 export interface TraceQuery {
@@ -21,15 +21,6 @@ export interface TraceDependencies {
   readonly query: TraceQuery;
   /** @throws CodedError SCRUBJAY_ERR_TENANT_MISSING, SCRUBJAY_ERR_TENANT_MALFORMED */
   readonly tenantOf: (header: string | undefined) => string;
-}
-
-/** Aborts when the client goes away before it has its answer. */
-function abortSignalOf(reply: FastifyReply): AbortSignal {
-  const controller = new AbortController();
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) controller.abort();
-  });
-  return controller.signal;
 }
 
 export function registerTrace(app: FastifyInstance, dependencies: TraceDependencies): void {

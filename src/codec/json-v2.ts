@@ -17,7 +17,7 @@ import { CLOSE_LIST, MALFORMED, OPEN_LIST, OPEN_OBJECT, TRUNCATED } from './json
 import type { JsonReader } from './json-reader.ts';
 import { JsonV2Span } from './json-v2-span.ts';
 import { JsonValues } from './json-values.ts';
-import { decodeV1JsonSpan } from './v1-json.ts';
+import { decodeV1JsonSpan, forgetV1Json } from './v1-json.ts';
 
 /** The format of spans that have only members of both; otherwise each span's content decides. */
 type Preferred = 'v1' | 'v2';
@@ -56,6 +56,7 @@ class JsonSpans {
   /** Lets go of the message, which may be large. */
   forget(): void {
     this.#r.open(NO_BYTES);
+    forgetV1Json();
   }
 
   place(): string {
@@ -125,20 +126,27 @@ class JsonSpans {
     const from = r.p;
     const batch = this.#batch;
     const span = this.#span;
+    if (this.#preferred === 'v1') {
+      const end = decodeV1JsonSpan(r.source, from, batch, this.#gate, report);
+      if (end >= 0) {
+        r.p = end;
+        return;
+      }
+    }
     batch.beginRow();
     r.loneSurrogate = false;
     span.read(batch);
-    if (!span.looksV2 && (span.looksV1 || this.#preferred === 'v1')) {
+    if (!span.looksV2 && span.looksV1) {
       batch.dropRow();
-      decodeV1JsonSpan(r.source, from, r.p, batch, this.#gate, report);
+      decodeV1JsonSpan(r.source, from, batch, this.#gate, report);
       return;
     }
     if (r.loneSurrogate) report.normalize('surrogate');
     const bytes = r.p - from;
     const max = batch.limits.spanBytesMax;
     if (bytes > max) {
-      batch.dropRow();
-      report.reject('span_too_large', `${bytes} bytes, limit ${max} (SCRUBJAY_MAX_SPAN_BYTES)`);
+      const detail = `${bytes} bytes, limit ${max} (SCRUBJAY_MAX_SPAN_BYTES)`;
+      report.rejectRow(batch, 'span_too_large', detail);
       return;
     }
     batch.endRow();
@@ -146,10 +154,7 @@ class JsonSpans {
     if (reason === undefined) {
       batch.keepRow();
       report.accepted++;
-    } else {
-      batch.dropRow();
-      report.reject(reason, span.detail);
-    }
+    } else report.rejectRow(batch, reason, span.detail);
   }
 }
 

@@ -134,8 +134,7 @@ class SpanReader {
   }
 
   #drop(reason: RejectReason, detail: string): void {
-    this.#batch.dropRow();
-    this.#report.reject(reason, detail);
+    this.#report.rejectRow(this.#batch, reason, detail);
   }
 
   #readFields(start: number, end: number): number {

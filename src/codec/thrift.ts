@@ -10,11 +10,11 @@
  * are IPv4, a second list counts. A span without ids is rejected alone; bytes that are no Thrift
  * refuse all, for behind them nothing can be found.
  */
-import { randomInt } from 'node:crypto';
 import type { Decode, DecodeReport, MessageError, RowGate } from '../model/decode-report.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
 import { ThriftSpan } from './thrift-span.ts';
 import { BOOL, I64, LIST, STRING, STRUCT } from './thrift-wire.ts';
+import type { ThriftWire } from './thrift-wire.ts';
 import { convertV1 } from './v1-convert.ts';
 import { V1Span } from './v1-span.ts';
 
@@ -25,12 +25,18 @@ const FIELD_ID_MAX = 12;
 const NAME_ID = 3;
 
 class ThriftSpans {
-  readonly #span = new ThriftSpan(new V1Span(randomInt(0x1_0000_0000)));
-  readonly #wire = this.#span.wire;
+  readonly #span: ThriftSpan;
+  readonly #wire: ThriftWire;
   #batch!: SpanBatch;
   #gate!: RowGate;
   #report!: DecodeReport;
   #faults = 0;
+
+  /** @param seed of hash tables; unknown to senders */
+  constructor(seed: number) {
+    this.#span = new ThriftSpan(new V1Span(seed));
+    this.#wire = this.#span.wire;
+  }
 
   decode(source: Uint8Array, ...to: [SpanBatch, RowGate, DecodeReport]): string {
     [this.#batch, this.#gate, this.#report] = to;
@@ -118,9 +124,10 @@ function isBareSpan(source: Uint8Array): boolean {
   return type === STRING && id === NAME_ID && id << 16 > source.length;
 }
 
-const spans = new ThriftSpans();
+let spans: ThriftSpans | undefined;
 
 export const decodeThrift: Decode = (source, ...to): MessageError | undefined => {
+  spans ??= new ThriftSpans(to[0].seed);
   const message = spans.decode(source, ...to);
   return message === '' ? undefined : { message };
 };

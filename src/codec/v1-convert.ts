@@ -73,8 +73,7 @@ class V1Converter {
         batch.keepRow();
         report.accepted++;
       } else {
-        batch.dropRow();
-        report.reject(reason, '');
+        report.rejectRow(batch, reason, '');
       }
     }
   }

@@ -10,7 +10,6 @@
  * Rules: zipkin2/internal/V1JsonSpanReader.java (zipkin-api zipkin-api.yaml). What Zipkin accepts
  * gives what Zipkin gives; a part that would make it refuse the message is dropped and counted.
  */
-import { randomInt } from 'node:crypto';
 import type { DecodeReport, RowGate } from '../model/decode-report.ts';
 import type { RejectReason } from '../model/reasons.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
@@ -30,22 +29,33 @@ const DURATION = memberName('duration');
 const ANNOTATIONS = memberName('annotations');
 const BINARY_ANNOTATIONS = memberName('binaryAnnotations');
 
+const NO_BYTES = new Uint8Array(0);
+
 type IdName = 'traceId' | 'id' | 'parentId';
 
 class V1JsonSpan {
-  readonly span = new V1Span(randomInt(0x1_0000_0000));
+  readonly span: V1Span;
   readonly values = new JsonValues();
+  /** A member was met that only the v2 format has. */
+  looksV2 = false;
   fault: RejectReason | undefined;
   detail = '';
   readonly #r = this.values.reader;
-  readonly #parts = new V1JsonParts(this.values, this.span);
+  readonly #parts: V1JsonParts;
   #hi = 0;
   #lo = 0;
+
+  /** @param seed of hash tables; unknown to senders */
+  constructor(seed: number) {
+    this.span = new V1Span(seed);
+    this.#parts = new V1JsonParts(this.values, this.span);
+  }
 
   /** Reads the object at the reader's place. */
   read(batch: SpanBatch): void {
     this.#parts.batch = batch;
     this.fault = undefined;
+    this.looksV2 = false;
     const r = this.#r;
     r.loneSurrogate = false;
     r.peek();
@@ -128,6 +138,11 @@ class V1JsonSpan {
         return this.#parts.annotations();
       case 'binaryAnnotations':
         return this.#parts.tags();
+      case 'tags':
+      case 'localEndpoint':
+      case 'remoteEndpoint':
+        this.looksV2 ||= r.kind() === 'object';
+        return r.skipValue();
       default:
         return r.skipValue();
     }
@@ -277,32 +292,40 @@ class V1JsonSpan {
 const notHex = (text: string): string =>
   `${text.slice(0, 100)} should be a 1 to 32 character lower-hex string with no prefix`;
 
-const decoder = new V1JsonSpan();
+let decoder: V1JsonSpan | undefined;
 
 /**
- * Appends the rows of the span object source[from, to), which is known to be valid JSON in valid
- * UTF-8; rejects it when it has no usable ids.
+ * Appends the rows of the span object that begins at `from`; rejects it when it has no usable ids.
+ * @param source valid UTF-8
+ * @returns where the object ends; -1, and nothing is done, when it has members of the v2 format
+ * @throws MALFORMED, TRUNCATED
  */
 export function decodeV1JsonSpan(
   source: Uint8Array,
   from: number,
-  to: number,
   batch: SpanBatch,
   gate: RowGate,
   report: DecodeReport,
-): void {
-  const max = batch.limits.spanBytesMax;
-  if (to - from > max) {
-    report.reject('span_too_large', `${to - from} bytes, limit ${max} (SCRUBJAY_MAX_SPAN_BYTES)`);
-    return;
-  }
+): number {
+  decoder ??= new V1JsonSpan(batch.seed);
   const { span, values } = decoder;
+  const { reader } = values;
   values.report = report;
-  values.reader.open(source);
-  values.reader.p = from;
-  values.reader.end = to;
+  if (reader.source !== source) reader.open(source);
+  reader.p = from;
   span.begin(source);
   decoder.read(batch);
-  if (decoder.fault === undefined) convertV1(span, batch, gate, report);
+  if (decoder.looksV2) return -1;
+  const bytes = reader.p - from;
+  const max = batch.limits.spanBytesMax;
+  if (bytes > max) {
+    report.reject('span_too_large', `${bytes} bytes, limit ${max} (SCRUBJAY_MAX_SPAN_BYTES)`);
+  } else if (decoder.fault === undefined) convertV1(span, batch, gate, report);
   else report.reject(decoder.fault, decoder.detail);
+  return reader.p;
+}
+
+/** Lets go of the message, which may be large. */
+export function forgetV1Json(): void {
+  decoder?.values.reader.open(NO_BYTES);
 }

@@ -12,6 +12,9 @@ import type { SpanLimits } from '../model/limits.ts';
 import type { SpanSink } from '../model/span-sink.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { Rejections } from '../telemetry/rejections.ts';
+import { NO_ACTIVITY } from '../telemetry/self-tracing.ts';
+import type { Activity, SelfTracer } from '../telemetry/self-tracing.ts';
 import type { distributorSettings } from './config.ts';
 import { MessageGate } from './gate.ts';
 import type { AgeLimits } from './gate.ts';
@@ -25,13 +28,15 @@ export type DistributorConfig = SettingValues<typeof distributorSettings>;
 
 export interface Message {
   readonly tenant: string;
-  readonly transport: 'http';
+  readonly transport: 'http' | 'self';
   readonly format: string;
   /** Family of the User-Agent. */
   readonly client: string;
   /** Inflated. */
   readonly body: Uint8Array;
   readonly decode: Decode;
+  /** Of the program's own tracing; none for its own spans, which ends the loop. */
+  readonly activity?: Activity;
 }
 
 export interface DistributorOptions {
@@ -41,6 +46,8 @@ export interface DistributorOptions {
   readonly sink: SpanSink;
   readonly ledger: Ledger;
   readonly metrics: Metrics;
+  readonly rejections: Pick<Rejections, 'record'>;
+  readonly tracer: Pick<SelfTracer, 'handOver'>;
   readonly clock: Clock;
 }
 
@@ -103,35 +110,51 @@ export class Distributor {
     batch.beginMessage(this.#tenantBytes(message.tenant), this.#limits, nowMs * 1000);
     batch.truncations = 0;
     this.#gate.begin(message.tenant, nowMs);
+    const activity = message.activity ?? NO_ACTIVITY;
+    const decoding = activity.child('decode');
     let error: MessageError | undefined;
     try {
       error = message.decode(message.body, batch, this.#gate, report);
     } catch (bug) {
       // Rows of half a message must not be stored with the group of others.
       batch.rollback(mark);
+      decoding.error(bug);
       throw bug;
+    } finally {
+      decoding.tag('spans', report.spans);
+      decoding.end();
     }
     if (error !== undefined) report.refuseAll('malformed_message');
     this.#countDecoded(message, report, batch.truncations);
+    if (report.rejected > 0) this.#o.rejections.record(message, report, nowMs);
     if (report.accepted === 0) {
       batch.rollback(mark);
       this.#bookRejected(report);
-      return outcomeOfNothing(report, error);
+      return outcomeOfNothing(message.format, report, error);
     }
     note.writeUInt32LE(report.accepted, 16);
+    const appending = activity.child('append');
     const durable = this.#o.sink.commit(report.accepted, note);
+    this.#o.tracer.handOver(appending);
     this.#seen.begin(note, durable, nowMs);
-    return this.#whenDurable(durable, report);
+    return this.#whenDurable(durable, report, appending);
   }
 
-  async #whenDurable(durable: Promise<void>, report: DecodeReport): Promise<PushOutcome> {
+  async #whenDurable(
+    durable: Promise<void>,
+    report: DecodeReport,
+    appending: Activity,
+  ): Promise<PushOutcome> {
     try {
       await durable;
     } catch (error) {
       // A retry brings the rejected ones again: the whole message counts as refused.
       this.#o.ledger.refuse(report.spans);
+      appending.error(error);
       if (error instanceof CodedError) return { kind: 'refused', error };
       throw error;
+    } finally {
+      appending.end();
     }
     this.#bookRejected(report);
     return report.rejected === 0 ? ACCEPTED : { kind: 'partial', report };
@@ -168,11 +191,20 @@ export class Distributor {
   }
 }
 
-function outcomeOfNothing(report: DecodeReport, error: MessageError | undefined): PushOutcome {
+const SUFFIXES: Readonly<Record<string, string>> = { proto3: 'proto3', thrift: 'TBinary' };
+
+/** In Zipkin's words, which name the decoder at the end. */
+function outcomeOfNothing(
+  format: string,
+  report: DecodeReport,
+  error: MessageError | undefined,
+): PushOutcome {
   if (error !== undefined) return { kind: 'rejected', report, message: error.message };
-  if (report.rejected === 0) return ACCEPTED;
   const first = report.first[0];
-  return { kind: 'rejected', report, message: first?.detail || (first?.reason ?? '') };
+  if (report.rejected === 0 || first === undefined) return ACCEPTED;
+  const what = first.detail === '' ? first.reason : first.detail;
+  const message = `${what} reading List<Span> from ${SUFFIXES[format] ?? 'json'}`;
+  return { kind: 'rejected', report, message };
 }
 
 export function limitsOf(config: DistributorConfig): SpanLimits {

@@ -14,6 +14,13 @@ export const ROUTES = [
     doc: 'Spans in JSON v2 or protobuf, plain or compressed; 202 once they are on disk',
   },
   { method: 'POST', path: '/api/v1/spans', doc: 'The same for JSON v1 and Thrift' },
+  {
+    method: 'GET',
+    path: '/api/v1/rejections',
+    doc: 'The last spans that were not kept: reason, client, service and an example',
+  },
+  { method: 'GET', path: '/api/v2/traces', doc: 'Traces that a search finds, newest first' },
+  { method: 'GET', path: '/api/v2/traceMany', doc: 'The traces of the ids in `traceIds`' },
   { method: 'GET', path: '/api/v2/services', doc: 'Names of the services that sent spans' },
   { method: 'GET', path: '/api/v2/spans', doc: 'Span names of the service `serviceName`' },
   {

@@ -14,6 +14,7 @@ import type { BlockEncoder } from '../storage/contract.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { SelfTracer } from '../telemetry/self-tracing.ts';
 import type { SegmentLog } from './segment-log.ts';
 
 /** A batch that held more is not kept: one burst must not hold its memory for ever. */
@@ -82,6 +83,7 @@ export interface GroupWriterOptions {
   /** Of the hash tables of the batches; unknown to senders. */
   readonly seed: number;
   readonly observer?: SpanObserver;
+  readonly tracer: Pick<SelfTracer, 'takeOver' | 'claim'>;
 }
 
 export class GroupWriter implements SpanSink {
@@ -158,7 +160,8 @@ export class GroupWriter implements SpanSink {
    * @returns why the rows are not durable
    */
   async #write(group: Group): Promise<CodedError | undefined> {
-    const { log, ledger, metrics, logger } = this.#options;
+    const { log, ledger, metrics, logger, tracer } = this.#options;
+    const traced = tracer.takeOver();
     const { batch } = group;
     const { rows } = batch;
     if (rows === 0) return undefined;
@@ -167,6 +170,7 @@ export class GroupWriter implements SpanSink {
     try {
       const reserved = log.batchFor(rows, batch.bytes);
       batchId = typeof reserved === 'bigint' ? reserved : await reserved;
+      tracer.claim(batchId, traced);
       const block = this.#encode(batch, batchId);
       await log.append([block], { rows, days: batch.days(), note: group.notes });
     } catch (error) {

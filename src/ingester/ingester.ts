@@ -15,6 +15,7 @@ import type { BlockEncoder, SpanWriter } from '../storage/contract.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { SelfTracer } from '../telemetry/self-tracing.ts';
 import { Freshness } from './freshness.ts';
 import { GroupWriter } from './group-writer.ts';
 import { Inserter } from './inserter.ts';
@@ -37,6 +38,7 @@ export interface IngesterOptions {
   readonly seed: number;
   readonly limits: SpanLimits;
   readonly freshnessWaitMs: number;
+  readonly tracer: Pick<SelfTracer, 'takeOver' | 'claim' | 'resume'>;
   /** Told of every group that is durable, before its senders are answered. */
   readonly observer?: SpanObserver;
 }

@@ -13,6 +13,7 @@ import { type SpanWriter, StorageError } from '../storage/contract.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { SelfTracer } from '../telemetry/self-tracing.ts';
 import { Breaker } from './breaker.ts';
 import { PendingSegments, type Pending } from './pending-segments.ts';
 import { compareDays, type ReadBack } from './read-back.ts';
@@ -39,6 +40,7 @@ export interface InserterOptions {
   readonly random: () => number;
   /** Nothing is tried before it is settled. */
   readonly storageReady: Promise<void>;
+  readonly tracer: Pick<SelfTracer, 'resume'>;
   /** Called when doneRows or idle may have changed; must not throw. */
   readonly onProgress: () => void;
 }
@@ -200,15 +202,19 @@ export class Inserter {
   }
 
   async #insert(pending: Pending, onlyDays: readonly number[] | undefined): Promise<void> {
-    const { writer, clock, metrics } = this.#options;
+    const { writer, clock, metrics, tracer } = this.#options;
     const startMs = clock.monotonicMs();
+    const activity = tracer.resume(pending.segment.batch, 'insert', 'CLIENT', 'clickhouse');
+    activity.tag('spans', pending.segment.rows);
     try {
       await writer.insert(pending.segment, onlyDays);
     } catch (error) {
       // Only here: of a count it says nothing about the bytes.
       if (isPoison(error)) pending.poisonings++;
+      activity.error(error);
       throw error;
     } finally {
+      activity.end();
       metrics.insertSeconds.observe((clock.monotonicMs() - startMs) / 1000);
     }
   }

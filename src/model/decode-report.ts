@@ -1,5 +1,7 @@
 /** What became of one message: counts by reason and rule, and the first examples. */
 import type { NormalizeRule, RejectReason } from './reasons.ts';
+import { rowExample } from './row-example.ts';
+import type { RowExample } from './row-example.ts';
 import type { SpanBatch } from './span-batch.ts';
 
 export interface Rejection {
@@ -8,6 +10,8 @@ export interface Rejection {
   readonly reason: RejectReason;
   /** For a person; at most 200 characters. */
   readonly detail: string;
+  /** What could be read of it. */
+  readonly span?: RowExample;
 }
 
 const EXAMPLES_MAX = 10;
@@ -27,7 +31,16 @@ export class DecodeReport {
     return this.accepted + this.rejected + this.unsampled;
   }
 
-  reject(reason: RejectReason, detail: string): void {
+  /** Drops the row that is being written; the first ones are remembered as examples. */
+  rejectRow(batch: SpanBatch, reason: RejectReason, detail: string): void {
+    const shown = reason !== 'not_sampled' && this.first.length < EXAMPLES_MAX;
+    const example = shown ? rowExample(batch) : undefined;
+    batch.dropRow();
+    this.reject(reason, detail, example);
+  }
+
+  /** Counts a span of which no row is being written. */
+  reject(reason: RejectReason, detail: string, span?: RowExample): void {
     const index = this.spans;
     this.reasons.set(reason, (this.reasons.get(reason) ?? 0) + 1);
     if (reason === 'not_sampled') {
@@ -36,7 +49,8 @@ export class DecodeReport {
     }
     this.rejected++;
     if (this.first.length >= EXAMPLES_MAX) return;
-    this.first.push({ index, reason, detail: detail.slice(0, DETAIL_CHARS_MAX) });
+    const entry = { index, reason, detail: detail.slice(0, DETAIL_CHARS_MAX) };
+    this.first.push(span === undefined ? entry : { ...entry, span });
   }
 
   normalize(rule: NormalizeRule): void {

@@ -91,9 +91,12 @@ export class SpanBatch {
   readonly #rowMark = newMark();
   readonly #dictionaries: readonly ByteDictionary[];
 
-  /** @param seed of the hash tables; unknown to senders */
+  /** Of hash tables; unknown to senders. */
+  readonly seed: number;
+
   constructor(limits: SpanLimits, seed: number) {
     this.limits = limits;
+    this.seed = seed;
     this.tenants = new ByteDictionary(seed);
     this.names = new ByteDictionary(seed);
     this.local = new EndpointColumns(ROWS_MIN, seed);

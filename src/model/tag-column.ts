@@ -32,6 +32,11 @@ export class TagColumn {
     this.rowEnds = new Uint32Array(rows);
   }
 
+  /** Where the values of the row being written begin in `values`. */
+  get rowValueStart(): number {
+    return this.#rowValueStart;
+  }
+
   /** Tags of the row being written. */
   get rowCount(): number {
     return this.count - this.#rowStart;

@@ -17,6 +17,25 @@ export const querySettings = {
     default: 11_000,
     doc: 'Longest run of one query; 0 is no limit',
   }),
+  lookbackMs: durationMs({
+    env: 'QUERY_LOOKBACK',
+    default: 86_400_000,
+    min: 1,
+    doc: 'How far a search without lookback reaches back',
+  }),
+  concurrency: integer({
+    env: 'SCRUBJAY_QUERY_CONCURRENCY',
+    default: 8,
+    unit: 'queries',
+    min: 1,
+    max: 64,
+    doc: 'Queries that may be in storage at once; up to 1,000 more wait their turn',
+  }),
+  slowMs: durationMs({
+    env: 'SCRUBJAY_SLOW_QUERY',
+    default: 1000,
+    doc: 'Queries that take this long are logged, without what they asked for; 0 logs none',
+  }),
   searchEnabled: flag({
     env: 'SEARCH_ENABLED',
     default: true,

@@ -1,19 +1,21 @@
 /** A trace by its id, in every form in which an id is written. */
 import { CodedError } from '../base/errors.ts';
-import type { FreshnessBarrier } from '../model/span-sink.ts';
 import type { Span } from '../model/span.ts';
 import { normalizeTraceId } from '../model/trace-id.ts';
 import type { TraceReader } from '../storage/contract.ts';
+import type { QueryGate } from './query-gate.ts';
+
+const ROUTE = '/api/v2/trace/{traceId}';
 
 export class TraceById {
   readonly #reader: TraceReader;
-  readonly #barrier: FreshnessBarrier;
+  readonly #gate: QueryGate;
   readonly #strict: boolean;
 
   /** @param strict false: ids of 64 and 128 bits match by their low 64 bits (STRICT_TRACE_ID) */
-  constructor(reader: TraceReader, barrier: FreshnessBarrier, strict: boolean) {
+  constructor(reader: TraceReader, gate: QueryGate, strict: boolean) {
     this.#reader = reader;
-    this.#barrier = barrier;
+    this.#gate = gate;
     this.#strict = strict;
   }
 
@@ -23,8 +25,9 @@ export class TraceById {
    */
   async find(rawId: string, tenant: string, signal: AbortSignal): Promise<Span[]> {
     const { id, key } = normalizeTraceId(rawId.trim());
-    await this.#barrier.fresh(signal);
-    const spans = await this.#reader.trace(key, this.#strict, { tenant, signal });
+    const spans = await this.#gate.run(ROUTE, tenant, signal, (options) =>
+      this.#reader.trace(key, this.#strict, options),
+    );
     if (spans.length === 0)
       throw new CodedError('SCRUBJAY_ERR_NOT_FOUND', { detail: `${id} not found` });
     return spans;

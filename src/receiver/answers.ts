@@ -20,7 +20,7 @@ function answerPartial(reply: FastifyReply, status: number, report: DecodeReport
     accepted: report.accepted,
     rejected: report.rejected,
     reasons: Object.fromEntries(report.reasons),
-    first: report.first,
+    first: report.first.map(({ index, reason, detail }) => ({ index, reason, detail })),
   };
   return reply
     .code(status)

@@ -14,6 +14,7 @@ import { addRoute } from '../http/paths.ts';
 import type { Decode } from '../model/decode-report.ts';
 import { firstHeader } from '../http/headers.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { Activity, SelfTracer } from '../telemetry/self-tracing.ts';
 import { answerAccepted, answerOutcome } from './answers.ts';
 import { ClientFamilies } from './client-family.ts';
 import type { receiverSettings } from './config.ts';
@@ -39,6 +40,8 @@ export interface Message {
   readonly client: string;
   readonly body: Uint8Array;
   readonly decode: Decode;
+  /** Of the program's own tracing. */
+  readonly activity: Activity;
 }
 
 /** Where messages go. */
@@ -63,6 +66,7 @@ export interface ReceiverDependencies {
     Metrics,
     'messages' | 'messagesDropped' | 'bytes' | 'messageBytes' | 'ackSeconds'
   >;
+  readonly tracer: Pick<SelfTracer, 'start'>;
   readonly clock: Clock;
 }
 
@@ -105,7 +109,8 @@ class Receiver {
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<FastifyReply> {
-    const { limits, admission, distributor } = this.#dependencies;
+    const { limits, admission, distributor, tracer } = this.#dependencies;
+    const activity = tracer.start('receive', 'SERVER', request.headers);
     this.#messages.inc();
     let ticket: AdmissionTicket | undefined;
     try {
@@ -114,12 +119,18 @@ class Receiver {
       const declared = declaredBytes(request.raw, limits.bodyBytesMax);
       ticket = admission.enter(declared ?? 0);
       const wire = await readBody(request.raw, declared, limits.bodyBytesMax, ticket.grow);
-      return await this.#take(path, request, reply, wire, ticket);
+      await this.#take(path, request, reply, wire, ticket, activity);
+      activity.tag('http.status_code', reply.statusCode);
+      return reply;
     } catch (error) {
       this.#messagesDropped.inc();
+      activity.error(error);
       throw error;
     } finally {
       ticket?.release();
+      activity.tag('http.method', request.method);
+      activity.tag('http.path', request.url);
+      activity.end();
     }
   }
 
@@ -129,6 +140,7 @@ class Receiver {
     reply: FastifyReply,
     wire: Buffer,
     ticket: AdmissionTicket,
+    activity: Activity,
   ): Promise<FastifyReply> {
     const { distributor, detect, limits, metrics, clock } = this.#dependencies;
     const { headers } = request;
@@ -142,6 +154,7 @@ class Receiver {
     }
     if (isEmptyList(body)) return answerAccepted(reply);
     this.#bytes.inc(body.length);
+    activity.tag('bytes', body.length);
     this.#messageBytes.set(body.length);
     const found = detect(body, { path, contentType: request.sentContentType });
     if ('message' in found) throw new CodedError('SCRUBJAY_ERR_FORMAT', { detail: found.message });
@@ -152,6 +165,7 @@ class Receiver {
       client: this.#clients.of(headers['user-agent']),
       body,
       decode: found.decode,
+      activity,
     });
     if (outcome.kind === 'rejected') this.#messagesDropped.inc();
     if (outcome.kind === 'accepted' || outcome.kind === 'partial') {

@@ -82,6 +82,59 @@ export interface TraceReader {
   countRows(signal?: AbortSignal): Promise<number>;
 }
 
+/** Conditions, each of which some span of the service must meet, not all the same one. */
+export interface SpanCriteria {
+  /** Local service; any when absent. */
+  readonly service?: string;
+  readonly remote?: string;
+  readonly name?: string;
+  /** Microseconds, both inclusive; the upper only together with the lower. */
+  readonly minDurationUs?: number;
+  readonly maxDurationUs?: number;
+  /** Tag keys, `key=value` of tags, texts of annotations; none is empty. */
+  readonly words: readonly string[];
+}
+
+/** Epoch microseconds, both inclusive. */
+export interface TimeRange {
+  readonly fromUs: number;
+  readonly toUs: number;
+}
+
+export interface CandidateRequest {
+  readonly criteria: SpanCriteria;
+  /** Where the trace must have a span with a timestamp. */
+  readonly window: TimeRange;
+  /** Where the spans are that count for the criteria: the window and what is around it. */
+  readonly rows: TimeRange;
+  /** Only candidates of this time or before. */
+  readonly notAfterUs?: number;
+  readonly limit: number;
+}
+
+/** A trace that may answer a search. */
+export interface Candidate {
+  /** Low 64 bits of its id. */
+  readonly low: bigint;
+  /** Of its earliest root, else of its earliest span, among the spans that were looked at. */
+  readonly timestampUs: number;
+}
+
+/** Finds traces in two steps: what may match, out of few columns, then the traces themselves. */
+export interface TraceSearcher {
+  /**
+   * The latest `limit` traces that may match, newest first. Some may turn out not to; none that
+   * matches within `rows` is left out. Spans without a timestamp count wherever they are.
+   */
+  candidates(request: CandidateRequest, options: ReadOptions): Promise<Candidate[]>;
+  /**
+   * Every trace whose id has one of these low 64 bits, in no special order: its spans by time,
+   * those without timestamp last, those equal in every field once.
+   * @param strict false: ids that share their low 64 bits are of one trace
+   */
+  traces(lows: readonly bigint[], strict: boolean, options: ReadOptions): Promise<Span[][]>;
+}
+
 /** Names and values of tags that were seen on spans of one tenant. */
 export interface NamesOfTenant {
   readonly tenant: string;
@@ -128,6 +181,7 @@ export interface Storage {
   readonly writer: SpanWriter;
   readonly reader: TraceReader;
   readonly names: NameStore;
+  readonly searcher: TraceSearcher;
   start(): Promise<void>;
   stop(): Promise<void>;
   health(): StorageHealth;

@@ -54,6 +54,11 @@ export function createMetrics() {
     spansRejected: counter('scrubjay_spans_rejected_total', 'Spans not kept, by reason', [
       'reason',
     ]),
+    rejectedByClient: counter(
+      'scrubjay_rejected_spans_by_client_total',
+      'Spans not kept, by reason and family of the User-Agent',
+      ['reason', 'client'],
+    ),
     spansRefused: counter('scrubjay_spans_refused_total', 'Spans of requests answered 503'),
     spansDuplicate: counter('scrubjay_spans_duplicate_total', 'Spans of bodies seen before'),
     spansNormalized: counter('scrubjay_spans_normalized_total', 'Lenient readings, by rule', [

@@ -5,6 +5,7 @@ import {
 } from '../../src/storage/clickhouse/config.ts';
 import { NativeBlockEncoder } from '../../src/storage/clickhouse/native-block.ts';
 import { ClickHouseTraceReader } from '../../src/storage/clickhouse/reader.ts';
+import { ClickHouseTraceSearcher } from '../../src/storage/clickhouse/search.ts';
 import { ClickHouseStorage } from '../../src/storage/clickhouse/storage.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
@@ -23,6 +24,7 @@ describeStorage(
       engineDir,
       encoder: new NativeBlockEncoder(),
       createReader: (client) => new ClickHouseTraceReader(client, LIMITS),
+      createSearcher: (client) => new ClickHouseTraceSearcher(client, LIMITS),
       logger: createLogger('silent', false),
       metrics: createMetrics(),
       clock: systemClock,

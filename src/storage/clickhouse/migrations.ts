@@ -8,17 +8,22 @@ import { StorageError } from '../contract.ts';
 import type { Client, ReadLimits } from './client.ts';
 import { SPANS_TABLE, createSpansTable } from './ddl.ts';
 import { NAMES_TABLE, TAG_VALUES_TABLE, createNameTables } from './schema-names.ts';
+import { addSearch } from './schema-search.ts';
 
 interface Migration {
   readonly version: number;
   readonly name: string;
-  /** Each may run again, after a crash or beside another collector: IF NOT EXISTS everywhere. */
-  readonly statements: (database: string) => readonly string[];
+  /**
+   * Each may run again, after a crash or beside another collector: IF NOT EXISTS everywhere.
+   * `engine` is the version of the server.
+   */
+  readonly statements: (database: string, engine: string) => readonly string[];
 }
 
 /** Never edited once released: what follows goes into the next number. */
 const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'spans', statements: (database) => [createSpansTable(database)] },
+  { version: 2, name: 'search', statements: addSearch },
   { version: 3, name: 'names', statements: createNameTables },
 ];
 const KNOWN_VERSION = Math.max(...MIGRATIONS.map(({ version }) => version));
@@ -62,7 +67,7 @@ export async function migrate(
   for (const { version, name, statements } of MIGRATIONS) {
     const done = version <= marker.version;
     if (done && !again) continue;
-    for (const statement of statements(client.database)) await client.command(statement);
+    for (const statement of statements(client.database, engine)) await client.command(statement);
     if (done) continue;
     await writeMarker(client, { version, engine }, name);
     logger.info({ version, name }, 'Schema migration applied');

@@ -1,10 +1,10 @@
 /** Reads spans: bound parameters only, every query limited in time, memory and threads. */
-import { isDeepStrictEqual } from 'node:util';
 import type { Span } from '../../model/span.ts';
 import type { TraceKey } from '../../model/trace-id.ts';
 import type { ReadOptions, TraceReader } from '../contract.ts';
 import type { Client, ReadLimits } from './client.ts';
 import { RowReader, SPAN_SELECT } from './row-reader.ts';
+import { wholeTrace } from './whole-trace.ts';
 
 export class ClickHouseTraceReader implements TraceReader {
   readonly #client: Client;
@@ -30,7 +30,7 @@ export class ClickHouseTraceReader implements TraceReader {
         ...(options.signal === undefined ? {} : { signal: options.signal }),
       },
     );
-    return withoutRepeats(new RowReader(answer).spans());
+    return wholeTrace(new RowReader(answer).spans());
   }
 
   async countRows(signal?: AbortSignal): Promise<number> {
@@ -40,16 +40,4 @@ export class ClickHouseTraceReader implements TraceReader {
     });
     return Number(answer.toString());
   }
-}
-
-/** Spans equal in every field count once: a client may report one twice. */
-function withoutRepeats(spans: readonly Span[]): Span[] {
-  const byId = new Map<string, Span[]>();
-  return spans.filter((span) => {
-    const same = byId.get(span.id);
-    if (same === undefined) byId.set(span.id, [span]);
-    else if (same.some((other) => isDeepStrictEqual(other, span))) return false;
-    else same.push(span);
-    return true;
-  });
 }

@@ -16,6 +16,7 @@ import {
   type StorageHealth,
   type StorageState,
   type TraceReader,
+  type TraceSearcher,
 } from '../contract.ts';
 import { Client, type ReadLimits } from './client.ts';
 import type { ClickHouseSettingValues } from './config.ts';
@@ -30,6 +31,7 @@ export interface ClickHouseStorageOptions {
   readonly engineDir: string;
   readonly encoder: BlockEncoder;
   readonly createReader: (client: Client) => TraceReader;
+  readonly createSearcher: (client: Client) => TraceSearcher;
   readonly logger: Logger;
   readonly metrics: Pick<Metrics, 'engineRestarts'>;
   readonly clock: Clock;
@@ -47,6 +49,7 @@ export class ClickHouseStorage implements Storage {
   readonly encoder: BlockEncoder;
   readonly writer: SpanWriter;
   readonly reader: TraceReader;
+  readonly searcher: TraceSearcher;
   readonly names: NameStore;
   readonly #options: ClickHouseStorageOptions;
   readonly #client: Client;
@@ -65,6 +68,7 @@ export class ClickHouseStorage implements Storage {
     this.writer = this.#writer;
     this.encoder = options.encoder;
     this.reader = options.createReader(this.#client);
+    this.searcher = options.createSearcher(this.#client);
     this.names = new ClickHouseNameStore(this.#client, () => this.#ensureSchema());
     if (settings.url === '') this.#engine = this.#createEngine();
   }

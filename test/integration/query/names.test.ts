@@ -8,7 +8,12 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
-import type { NamesOfTenant, Storage, TraceReader } from '../../../src/storage/contract.ts';
+import type {
+  NamesOfTenant,
+  Storage,
+  TraceReader,
+  TraceSearcher,
+} from '../../../src/storage/contract.ts';
 import type { Client } from '../../../src/storage/clickhouse/client.ts';
 import {
   clickhouseSettings,
@@ -41,6 +46,7 @@ function createStorage(dir: string, retentionMs: number): { storage: Storage; cl
       client = given;
       return {} as TraceReader;
     },
+    createSearcher: () => ({}) as TraceSearcher,
     logger: createLogger('silent', false),
     metrics: createMetrics(),
     clock: systemClock,

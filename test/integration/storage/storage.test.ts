@@ -12,7 +12,12 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
-import type { InsertSource, Storage, TraceReader } from '../../../src/storage/contract.ts';
+import type {
+  InsertSource,
+  Storage,
+  TraceReader,
+  TraceSearcher,
+} from '../../../src/storage/contract.ts';
 import type { Client } from '../../../src/storage/clickhouse/client.ts';
 import {
   clickhouseSettings,
@@ -51,6 +56,7 @@ function create(engineDir: string, settings: Partial<ClickHouseSettingValues> = 
       client = given;
       return {} as TraceReader;
     },
+    createSearcher: () => ({}) as TraceSearcher,
     logger: createLogger('silent', false),
     metrics: createMetrics(),
     clock: systemClock,

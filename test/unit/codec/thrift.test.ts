@@ -249,7 +249,7 @@ describe('bad spans and bad messages', () => {
     const noId = struct(field(10, 1, i64(1)));
     const decoded = decode(spanList(noTrace, span(), noId, struct()));
     expect(decoded.report.accepted).toBe(1);
-    expect(decoded.report.first).toEqual([
+    expect(decoded.report.first).toMatchObject([
       { index: 0, reason: 'invalid_trace_id', detail: 'traceId == 0' },
       { index: 2, reason: 'invalid_span_id', detail: 'id == 0' },
       { index: 3, reason: 'invalid_trace_id', detail: 'traceId == 0' },

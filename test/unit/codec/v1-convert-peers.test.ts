@@ -199,7 +199,7 @@ describe('parts without kind', () => {
         '{"timestamp":9007199254740999,"value":"cr","endpoint":{"serviceName":"a"}}]}',
     );
     const batch = newBatch();
-    decodeV1JsonSpan(source, 0, source.length, batch, admitAll, new DecodeReport());
+    decodeV1JsonSpan(source, 0, batch, admitAll, new DecodeReport());
     expect(readBatch(batch)[0]).toMatchObject({ timestamp: 5, duration: 9_007_199_254_740_994n });
   });
 });

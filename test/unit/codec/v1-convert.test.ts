@@ -217,6 +217,6 @@ describe('both sides in one span', () => {
     );
     expect(spans.map((span) => span['kind'])).toEqual(['SERVER']);
     expect(report.accepted).toBe(1);
-    expect(report.first).toEqual([{ index: 0, reason: 'too_old', detail: '' }]);
+    expect(report.first).toMatchObject([{ index: 0, reason: 'too_old', detail: '' }]);
   });
 });

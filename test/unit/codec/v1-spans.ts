@@ -40,7 +40,7 @@ export function convert(
   const source = Buffer.from(JSON.stringify({ traceId: '1', parentId: '2', id: '3', ...parts }));
   const batch = newBatch();
   const report = new DecodeReport();
-  decodeV1JsonSpan(source, 0, source.length, batch, gate, report);
+  decodeV1JsonSpan(source, 0, batch, gate, report);
   return { spans: readBatch(batch), report };
 }
 

@@ -9,6 +9,8 @@ import { SpanBatch } from '../../../src/model/span-batch.ts';
 import { Ledger } from '../../../src/telemetry/ledger.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { LIMITS, readBatch } from '../codec/v1-batch-reader.ts';
+import { Rejections } from '../../../src/telemetry/rejections.ts';
+import { noTracer } from '../no-tracer.ts';
 
 const NOW_MS = 1_700_006_400_000;
 const clock: Clock = { nowMs: () => NOW_MS, monotonicMs: () => 0, sleep: () => Promise.resolve() };
@@ -50,6 +52,8 @@ const create = (env: Record<string, string> = {}): Distributor => {
     ages,
     dedupWindowMs: 1000,
     sink,
+    rejections: new Rejections(metrics),
+    tracer: noTracer,
     ledger,
     metrics,
     clock,
@@ -139,7 +143,7 @@ describe('Distributor', () => {
   test('says of a message without a usable span what is wrong with the first', async () => {
     expect(await push([{}, null])).toMatchObject({
       kind: 'rejected',
-      message: 'Missing : traceId id',
+      message: 'Missing : traceId id reading List<Span> from json',
     });
     expect(books()).toMatchObject({ received: 2, rejected: 2, imbalance: 0 });
     expect(sink.commits).toEqual([]);

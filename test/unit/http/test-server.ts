@@ -16,6 +16,7 @@ import type { Detect, Message, ReceiverConfig } from '../../../src/receiver/rece
 import type { Logger } from '../../../src/telemetry/logger.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import type { Metrics } from '../../../src/telemetry/metrics.ts';
+import { noTracer } from '../no-tracer.ts';
 
 export interface Answer {
   readonly status: number;
@@ -93,6 +94,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   const clock = options.clock ?? systemClock;
   const server = createHttpServer({ config, logger: log, metrics, clock });
   registerReceiver(server.app, {
+    tracer: noTracer,
     config: { httpEnabled: true, partialStatus: '400', ...options.receiver },
     limits: config,
     admission: server.admission,

@@ -7,6 +7,7 @@ import type { BlockEncoder } from '../../../src/storage/contract.ts';
 import { Ledger } from '../../../src/telemetry/ledger.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { addRows, FakeLog, FakeLogger, fakeEncoder, LIMITS, noteOf, settle } from './fakes.ts';
+import { noTracer } from '../no-tracer.ts';
 
 function setUp(encoder: BlockEncoder = fakeEncoder, observer?: SpanObserver) {
   const log = new FakeLog();
@@ -15,6 +16,7 @@ function setUp(encoder: BlockEncoder = fakeEncoder, observer?: SpanObserver) {
   const ledger = new Ledger(metrics);
   const logger = new FakeLogger();
   const writer = new GroupWriter({
+    tracer: noTracer,
     log,
     encoder,
     ledger,

@@ -16,6 +16,7 @@ import {
   segmentOf,
   settle,
 } from './fakes.ts';
+import { noTracer } from '../no-tracer.ts';
 
 async function setUp(recovered: readonly ClosedSegment[] = [], freshnessWaitMs = 1000) {
   const log = new FakeLog(recovered);
@@ -25,6 +26,7 @@ async function setUp(recovered: readonly ClosedSegment[] = [], freshnessWaitMs =
   const clock = new FakeClock();
   const logger = new FakeLogger();
   const ingester = new Ingester({
+    tracer: noTracer,
     log,
     encoder: fakeEncoder,
     writer: storage,

@@ -5,6 +5,7 @@ import { StorageError, type StorageFailure } from '../../../src/storage/contract
 import { Ledger } from '../../../src/telemetry/ledger.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { FakeClock, FakeLog, FakeLogger, FakeStorage, segmentOf, settle } from './fakes.ts';
+import { noTracer } from '../no-tracer.ts';
 
 const error = (failure: StorageFailure) => new StorageError(failure, 0, failure);
 const fail = (failure: StorageFailure, keep = 0) => ({ error: error(failure), keep });
@@ -17,6 +18,7 @@ function setUp(segments: readonly ClosedSegment[], storageReady = Promise.resolv
   const clock = new FakeClock();
   const logger = new FakeLogger();
   const inserter = new Inserter({
+    tracer: noTracer,
     log,
     writer: storage,
     ledger,

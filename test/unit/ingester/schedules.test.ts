@@ -28,6 +28,7 @@ import {
   noteOf,
   settle,
 } from './fakes.ts';
+import { noTracer } from '../no-tracer.ts';
 
 type Step =
   | { kind: 'send'; rows: number; day: number }
@@ -189,6 +190,7 @@ class World {
     this.log.startAt(1000n * BigInt(this.#starts));
     this.ledger = new Ledger(METRICS);
     const ingester = new Ingester({
+      tracer: noTracer,
       log: this.log,
       encoder: fakeEncoder,
       writer: this.storage,

@@ -1,0 +1,156 @@
+/**
+ * The statement that finds what a search may answer: one row per trace, out of the few columns of
+ * p_search, or through the index of words. Zipkin lets each criterion be met by another span
+ * (zipkin2/storage/QueryRequest.java), so a trace is one group and each criterion an aggregate.
+ * Traces are told apart by the low 64 bits of their ids: the others would double the projection.
+ *
+ *   SELECT trace, at FROM rows of the service within reach, first of all by word
+ *   GROUP BY trace HAVING each criterion AND in the window ORDER BY at DESC LIMIT n
+ */
+import { FLAG_TIMESTAMP, TIMESTAMP_US_MAX } from '../../model/span-batch.ts';
+import type { CandidateRequest, TimeRange } from '../contract.ts';
+
+export interface Statement {
+  readonly sql: string;
+  readonly params: Readonly<Record<string, unknown>>;
+}
+
+export const IS_TIMED = `bitAnd(flags, ${FLAG_TIMESTAMP}) != 0`;
+export const IS_UNTIMED = `bitAnd(flags, ${FLAG_TIMESTAMP}) = 0`;
+
+/** @param untimed whether there are spans without a timestamp, which count wherever they are */
+export function candidateSql(
+  table: string,
+  tenant: string,
+  request: CandidateRequest,
+  untimed: boolean,
+): Statement {
+  return new CandidateSql(table, tenant, request, untimed).statement();
+}
+
+class CandidateSql {
+  readonly #table: string;
+  readonly #request: CandidateRequest;
+  readonly #untimed: boolean;
+  readonly #params: Record<string, unknown>;
+
+  constructor(table: string, tenant: string, request: CandidateRequest, untimed: boolean) {
+    this.#table = table;
+    this.#request = request;
+    this.#untimed = untimed;
+    this.#params = { tenant, limit: request.limit };
+    const { service } = request.criteria;
+    if (service !== undefined) this.#params['service'] = service;
+  }
+
+  statement(): Statement {
+    const { notAfterUs } = this.#request;
+    const plain = this.#plainCriteria();
+    const [first, ...words] = this.#wordCriteria();
+    // What narrows most comes first: a word through its index.
+    const semijoins = (first === undefined ? [] : [...words, ...plain]).map(
+      (condition) => `trace_lo IN (${this.#rows('trace_lo', condition)})`,
+    );
+    const where = first ?? (plain.length === 0 ? 'true' : `(${plain.join(' OR ')})`);
+    const columns = 'trace_lo, ts, root, flags, remote, name, duration';
+    const having = [
+      ...(first === undefined && plain.length > 1 ? plain.map((c) => `countIf(${c}) > 0`) : []),
+      this.#inWindow(),
+      ...(notAfterUs === undefined ? [] : [`at <= ${this.#time('notAfter', notAfterUs)}`]),
+    ];
+    const sql =
+      `SELECT trace_lo, ${this.#at()} AS at ` +
+      `FROM (${this.#rows(columns, [where, ...semijoins].join(' AND '))}) ` +
+      `GROUP BY trace_lo HAVING ${having.join(' AND ')} ` +
+      'ORDER BY at DESC LIMIT {limit:UInt32}';
+    return { sql, params: this.#params };
+  }
+
+  #plainCriteria(): string[] {
+    const { remote, name, minDurationUs: min, maxDurationUs: max } = this.#request.criteria;
+    const criteria: string[] = [];
+    if (remote !== undefined) {
+      criteria.push('remote = {remote:String}');
+      this.#params['remote'] = remote;
+    }
+    if (name !== undefined) {
+      criteria.push('name = {name:String}');
+      this.#params['name'] = name;
+    }
+    if (min !== undefined) {
+      const upper = max === undefined ? '' : ' AND duration <= {durationMax:UInt64}';
+      criteria.push(`duration >= {durationMin:UInt64}${upper}`);
+      this.#params['durationMin'] = BigInt(min);
+      if (max !== undefined) this.#params['durationMax'] = BigInt(max);
+    }
+    return criteria;
+  }
+
+  #wordCriteria(): string[] {
+    return this.#request.criteria.words.map((word, n) => {
+      this.#params[`word${n}`] = word;
+      return `has(q, {word${n}:String})`;
+    });
+  }
+
+  /** Rows of tenant and service that meet the condition. */
+  #rows(columns: string, condition: string): string {
+    const { criteria, rows } = this.#request;
+    const service = criteria.service === undefined ? '' : ' AND service = {service:String}';
+    const select =
+      `SELECT ${columns} FROM ${this.#table} ` +
+      `WHERE tenant = {tenant:String}${service} AND ${condition}`;
+    const timed = `${select} AND ${IS_TIMED} AND ${this.#within('rows', rows)}`;
+    return this.#untimed ? `${timed} UNION ALL ${select} AND ${IS_UNTIMED}` : timed;
+  }
+
+  /** When the trace began, as far as these rows tell. */
+  #at(): string {
+    if (!this.#untimed) return 'if(max(root), minIf(ts, root), min(ts))';
+    const { window } = this.#request;
+    const root = `root AND ${IS_TIMED}`;
+    const timed = `if(countIf(${root}) > 0, minIf(ts, ${root}), minIf(ts, ${IS_TIMED}))`;
+    return `if(countIf(${IS_TIMED}) > 0, ${timed}, ${this.#time('windowTo', window.toUs)})`;
+  }
+
+  /** Some span is in the window: one of these rows, or at its edges one that is not among them. */
+  #inWindow(): string {
+    const { window, rows } = this.#request;
+    const from = this.#time('windowFrom', window.fromUs);
+    const to = this.#time('windowTo', window.toUs);
+    const elsewhere = this.#untimed ? [window] : edgesOf(window, rows);
+    const inside = this.#untimed
+      ? `countIf(${IS_TIMED}) > 0 AND minIf(ts, ${IS_TIMED}) <= ${to} AND ` +
+        `maxIf(ts, ${IS_TIMED}) >= ${from}`
+      : `min(ts) <= ${to} AND max(ts) >= ${from}`;
+    if (elsewhere.length === 0) return inside;
+    const ranges = elsewhere.map((range, n) => `(${this.#within(`edge${n}`, range)})`);
+    return (
+      `(${inside} OR trace_lo IN (SELECT trace_lo FROM ${this.#table} ` +
+      `WHERE tenant = {tenant:String} AND ${IS_TIMED} AND (${ranges.join(' OR ')})))`
+    );
+  }
+
+  #within(name: string, { fromUs, toUs }: TimeRange): string {
+    return `ts >= ${this.#time(`${name}From`, fromUs)} AND ts <= ${this.#time(`${name}To`, toUs)}`;
+  }
+
+  #time(name: string, us: number): string {
+    this.#params[name] = Math.min(Math.max(0, Math.trunc(us)), TIMESTAMP_US_MAX);
+    return `fromUnixTimestamp64Micro({${name}:Int64}, 'UTC')`;
+  }
+}
+
+/** The parts of the window that are as near to its ends as the rows reach beyond them. */
+function edgesOf(window: TimeRange, rows: TimeRange): TimeRange[] {
+  const before = window.fromUs - rows.fromUs;
+  const after = rows.toUs - window.toUs;
+  const edges: TimeRange[] = [];
+  if (before > 0) {
+    edges.push({ fromUs: window.fromUs, toUs: Math.min(window.fromUs + before, window.toUs) });
+  }
+  if (after > 0) {
+    edges.push({ fromUs: Math.max(window.toUs - after, window.fromUs), toUs: window.toUs });
+  }
+  return edges;
+}
