@@ -5,16 +5,19 @@
  */
 import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
+import { registerGrafana } from './api/grafana.ts';
 import { registerHealth } from './api/health.ts';
 import type { HealthComponent } from './api/health.ts';
 import { registerInfo } from './api/info.ts';
 import { registerLedger } from './api/ledger.ts';
+import { registerMetrics } from './api/metrics.ts';
 import { registerNames } from './api/names.ts';
 import { registerPrometheus } from './api/prometheus.ts';
 import { traceQueries } from './api/query-tracing.ts';
 import { registerRejections } from './api/rejections.ts';
 import { registerTrace } from './api/trace.ts';
 import { registerTraces } from './api/traces.ts';
+import { registerUiConfig } from './api/ui-config.ts';
 import { systemClock } from './base/clock.ts';
 import { CodedError } from './base/errors.ts';
 import { detect } from './codec/detect.ts';
@@ -310,19 +313,17 @@ class Collector implements App {
           spansJson(await byId.find(traceIdOfReference(rawId), tenant, signal)),
       },
     });
-    registerTraces(app, {
-      tenantOf,
-      clock,
-      lookbackMs,
-      query: {
-        search: (request, tenant, signal) => search.search(request, tenant, signal),
-        many: (rawIds, tenant, signal) => many.find(rawIds, tenant, signal),
-      },
-    });
+    const query = {
+      trace: byId.find.bind(byId),
+      search: search.search.bind(search),
+      many: many.find.bind(many),
+    };
+    registerTraces(app, { tenantOf, clock, lookbackMs, query });
+    registerGrafana(app, { tenantOf, clock, lookbackMs, query, names: this.#names });
   }
 
   #register(http: HttpServer, wal: Wal, ingester: Ingester): void {
-    const { receiver, http: limits, query } = this.#config;
+    const { receiver, http: limits, query, ui } = this.#config;
     const { app, admission } = http;
     const distributor = this.#createDistributor(wal, ingester);
     const tenantOf = (header: string | undefined): string => distributor.tenantOf(header);
@@ -348,6 +349,8 @@ class Collector implements App {
         maxAgeSeconds: query.namesMaxAgeSeconds,
         tenantOf,
       });
+      const { searchEnabled } = query;
+      if (ui.enabled) registerUiConfig(app, { ...ui, searchEnabled });
     }
     registerHealth(app, {
       components: () => [storageHealth(this.#storage), logHealth(wal)],
@@ -355,6 +358,7 @@ class Collector implements App {
     });
     registerRejections(app, { rejections: this.#rejections, tenantOf });
     registerInfo(app, { version: readVersion(), commit: 'unknown' });
+    registerMetrics(app, { metrics });
     registerPrometheus(app, { metrics, ledger });
     registerLedger(app, { ledger, clock, countRows: (signal) => reader.countRows(signal) });
   }

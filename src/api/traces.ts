@@ -58,7 +58,7 @@ async function* chained(
 }
 
 /** The whole list when it is not large, else as a stream that cuts the answer when it fails. */
-async function answerTraces(
+export async function answerTraces(
   reply: FastifyReply,
   traces: AsyncIterable<Span[]>,
 ): Promise<FastifyReply> {

@@ -1,4 +1,5 @@
 /** All settings of the program, by the module that reads them, and the type of their values. */
+import { uiSettings } from '../api/config.ts';
 import type { Setting, SettingGroup, SettingValues } from '../base/settings.ts';
 import { distributorSettings } from '../distributor/config.ts';
 import { httpSettings } from '../http/config.ts';
@@ -20,6 +21,7 @@ export const allSettings = {
   ingester: ingesterSettings,
   clickhouse: clickhouseSettings,
   query: querySettings,
+  ui: uiSettings,
   telemetry: telemetrySettings,
 };
 

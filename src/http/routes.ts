@@ -35,7 +35,21 @@ export const ROUTES = [
   { method: 'GET', path: '/actuator/health', doc: 'The same' },
   { method: 'GET', path: '/info', doc: 'Version of the program' },
   { method: 'GET', path: '/actuator/info', doc: 'The same' },
+  { method: 'GET', path: '/metrics', doc: 'The collector counters as JSON, as Zipkin has them' },
   { method: 'GET', path: '/prometheus', doc: 'Metrics in the Prometheus text format' },
   { method: 'GET', path: '/actuator/prometheus', doc: 'The same' },
   { method: 'GET', path: '/api/v1/ledger', doc: 'The books: what became of every span received' },
+  { method: 'GET', path: '/zipkin/config.json', doc: "What Zipkin's UI asks its server first" },
+  {
+    method: 'GET',
+    path: '/grafana/api/v2/trace/{traceId}',
+    doc: 'One trace for Grafana: every span with a time and an id of its own',
+  },
+  {
+    method: 'GET',
+    path: '/grafana/api/v2/traces',
+    doc: 'Traces for Grafana: each begins with its root, 100 unless `limit` says otherwise',
+  },
+  { method: 'GET', path: '/grafana/api/v2/services', doc: 'The same as without `/grafana`' },
+  { method: 'GET', path: '/grafana/api/v2/spans', doc: 'The same as without `/grafana`' },
 ] as const satisfies readonly Route[];
