@@ -172,7 +172,7 @@ export class PartReader {
     this.#lastKey = key;
     const long = to - from > batch.limits.tagValueBytesMax;
     const text = long ? this.#wire.repaired(from, to) : undefined;
-    if (text === undefined) batch.addTagOf(key, source, from, to);
+    if (text === undefined) batch.addTagOf(key, source, from, to, this.#wire.view);
     else batch.addTagOf(key, text, 0, text.length);
   }
 

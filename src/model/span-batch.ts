@@ -314,14 +314,18 @@ export class SpanBatch {
     return this.tags.keys.intern(key, from, end);
   }
 
-  /** @param key its number in `tags.keys` */
-  addTagOf(key: number, value: Uint8Array, from: number, to: number): void {
+  /**
+   * @param key its number in `tags.keys`
+   * @param view of the value's bytes, where there is one
+   */
+  addTagOf(key: number, value: Uint8Array, from: number, to: number, view?: DataView): void {
     if (this.tags.rowCount >= this.limits.tagsMax) {
       this.truncations++;
       return;
     }
     this.tags.addKey(key);
-    if (this.tags.addValue(value, from, to, this.limits.tagValueBytesMax)) this.truncations++;
+    const max = this.limits.tagValueBytesMax;
+    if (this.tags.addValue(value, from, to, max, view)) this.truncations++;
   }
 
   /** @param timeUs epoch microseconds, any signed 64-bit number; a bigint beyond 2^53 */
