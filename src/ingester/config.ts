@@ -4,7 +4,7 @@ import { durationMs } from '../base/settings.ts';
 export const ingesterSettings = {
   freshnessWaitMs: durationMs({
     env: 'SCRUBJAY_FRESHNESS_WAIT',
-    default: 1000,
+    default: 5000,
     max: 60_000,
     doc: 'Longest wait of a query for spans acknowledged before it that are not yet stored',
   }),

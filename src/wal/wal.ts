@@ -86,7 +86,8 @@ export class Wal {
       }
     } catch (error) {
       if (error instanceof CodedError) throw error;
-      const detail = `The log in ${dir} cannot be opened (${errorCode(error)})`;
+      const why = errorCode(error);
+      const detail = `The log in ${dir} cannot be opened (${why}): mend it or set SCRUBJAY_DATA_DIR`;
       throw new CodedError('SCRUBJAY_ERR_START', { detail }, { cause: error });
     }
   }
