@@ -55,7 +55,10 @@ export class QueryParameters {
     return parse(value, LONG_MAX);
   }
 
-  /** Java's int with a default for one that is absent, not for one that is empty. @throws as above */
+  /**
+   * Java's int with a default for one that is absent, not for one that is empty.
+   * @throws {SCRUBJAY_ERR_BAD_QUERY}
+   */
   int(name: string, absent: number): number {
     const value = this.text(name);
     if (value === '') throw empty(name);

@@ -54,6 +54,10 @@ export class SearchWindows {
     return { fromUs: fromUs - beforeMs * 1000, toUs: toUs + this.#afterMs * 1000 };
   }
 
+  widenToAll(): void {
+    this.#widthMs = Number.POSITIVE_INFINITY;
+  }
+
   /** @param found matching traces in this window, of `limit` that are asked for */
   widen(found: number, limit: number): void {
     const growth = found === 0 ? GROWTH_MAX : (MARGIN * limit) / found;

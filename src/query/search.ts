@@ -34,7 +34,7 @@ const CANDIDATES_MIN = 500;
 const CANDIDATES_MAX = 50_000;
 /** Traces read at a time; the first time some more than needed, as not all will match. */
 const PAGE_MAX = 100;
-const SPARE = 4;
+const SPARE = 2;
 /** Traces held back for newer ones that may still come, beyond those that are needed. */
 const HELD_MAX = 16;
 
@@ -96,7 +96,10 @@ class SearchWork {
       yield* this.#within(window, rows);
       if (last) break;
       const { limit } = this.#request;
-      windows.widen(limit - this.#left + this.#held.length, limit);
+      const found = limit - this.#left + this.#held.length;
+      // A word that is rare is as cheap to find everywhere as in a part.
+      if (found === 0 && this.#criteria.words.length > 0) windows.widenToAll();
+      else windows.widen(found, limit);
     }
     yield* this.#leave(Number.NEGATIVE_INFINITY);
   }

@@ -10,6 +10,9 @@
 import { FLAG_TIMESTAMP, TIMESTAMP_US_MAX } from '../../model/span-batch.ts';
 import type { CandidateRequest, TimeRange } from '../contract.ts';
 
+/** Of a hundred words the first ones leave little to judge. */
+const WORDS_MAX = 8;
+
 export interface Statement {
   readonly sql: string;
   readonly params: Readonly<Record<string, unknown>>;
@@ -87,7 +90,7 @@ class CandidateSql {
   }
 
   #wordCriteria(): string[] {
-    return this.#request.criteria.words.map((word, n) => {
+    return this.#request.criteria.words.slice(0, WORDS_MAX).map((word, n) => {
       this.#params[`word${n}`] = word;
       return `has(q, {word${n}:String})`;
     });

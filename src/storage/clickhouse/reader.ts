@@ -1,10 +1,20 @@
 /** Reads spans: bound parameters only, every query limited in time, memory and threads. */
+import type { ClickHouseSettings } from '@clickhouse/client';
 import type { Span } from '../../model/span.ts';
 import type { TraceKey } from '../../model/trace-id.ts';
 import type { ReadOptions, TraceReader } from '../contract.ts';
 import type { Client, ReadLimits } from './client.ts';
 import { RowReader, SPAN_SELECT } from './row-reader.ts';
 import { wholeTrace } from './whole-trace.ts';
+
+/**
+ * Reading the few granules is cheaper than asking the index while reading, and the projection is
+ * never better than the primary key.
+ */
+export const BY_TRACE: ClickHouseSettings = {
+  use_skip_indexes_on_data_read: 0,
+  optimize_use_projections: 0,
+};
 
 export class ClickHouseTraceReader implements TraceReader {
   readonly #client: Client;
@@ -25,8 +35,7 @@ export class ClickHouseTraceReader implements TraceReader {
       {
         limits: this.#limits,
         params: { tenant: options.tenant, lo: key.lo, ...(strict ? { hi: key.hi } : {}) },
-        // Reading the few granules is cheaper than asking the index while reading.
-        settings: { use_skip_indexes_on_data_read: 0 },
+        settings: BY_TRACE,
         ...(options.signal === undefined ? {} : { signal: options.signal }),
       },
     );

@@ -4,15 +4,19 @@ import type { Candidate, CandidateRequest, ReadOptions, TraceSearcher } from '..
 import { IS_UNTIMED, candidateSql } from './candidate-sql.ts';
 import type { Client, ReadLimits } from './client.ts';
 import { SPANS_TABLE } from './ddl.ts';
+import { BY_TRACE } from './reader.ts';
 import { RowReader, SPAN_SELECT } from './row-reader.ts';
 import { wholeTraces } from './whole-trace.ts';
 
 const CANDIDATE_BYTES = 16;
+const UNTIMED_TENANTS_MAX = 10_000;
 
 export class ClickHouseTraceSearcher implements TraceSearcher {
   readonly #client: Client;
   readonly #limits: ReadLimits;
   readonly #table: string;
+  /** They had spans without a timestamp; those without any more are only searched slower. */
+  readonly #untimedTenants = new Set<string>();
 
   constructor(client: Client, limits: ReadLimits) {
     this.#client = client;
@@ -21,12 +25,17 @@ export class ClickHouseTraceSearcher implements TraceSearcher {
   }
 
   async candidates(request: CandidateRequest, options: ReadOptions): Promise<Candidate[]> {
-    // Nearly no store has spans without a timestamp: it is asked beside the query that hopes so.
-    const [rows, untimed] = await Promise.all([
-      this.#candidates(request, options, false),
-      this.#hasUntimed(options),
-    ]);
-    return readCandidates(untimed ? await this.#candidates(request, options, true) : rows);
+    const { tenant } = options;
+    if (!this.#untimedTenants.has(tenant)) {
+      // Nearly nobody has spans without a timestamp: that is asked beside the query that hopes so.
+      const [rows, untimed] = await Promise.all([
+        this.#candidates(request, options, false),
+        this.#hasUntimed(options),
+      ]);
+      if (!untimed) return readCandidates(rows);
+      if (this.#untimedTenants.size < UNTIMED_TENANTS_MAX) this.#untimedTenants.add(tenant);
+    }
+    return readCandidates(await this.#candidates(request, options, true));
   }
 
   async traces(lows: readonly bigint[], strict: boolean, options: ReadOptions): Promise<Span[][]> {
@@ -36,8 +45,7 @@ export class ClickHouseTraceSearcher implements TraceSearcher {
       {
         limits: this.#limits,
         params: { tenant: options.tenant, lows },
-        // Reading the few granules is cheaper than asking the index while reading.
-        settings: { use_skip_indexes_on_data_read: 0 },
+        settings: BY_TRACE,
         ...signalOf(options),
       },
     );
@@ -57,7 +65,13 @@ export class ClickHouseTraceSearcher implements TraceSearcher {
     const answer = await this.#client.query(
       `SELECT 1 FROM ${this.#table} WHERE tenant = {tenant:String} AND ${IS_UNTIMED} ` +
         'LIMIT 1 FORMAT TSV',
-      { limits: this.#limits, params: { tenant: options.tenant }, ...signalOf(options) },
+      {
+        limits: this.#limits,
+        params: { tenant: options.tenant },
+        // The projection has none of the indexes.
+        settings: { optimize_use_projections: 0 },
+        ...signalOf(options),
+      },
     );
     return answer.length > 0;
   }

@@ -3,10 +3,10 @@ import * as fc from 'fast-check';
 import type { Span } from '../../../src/model/span.ts';
 import { spanJson } from '../../../src/codec/json-v2-writer.ts';
 
-export const T_MS = 1_700_006_400_000;
+const T_MS = 1_700_006_400_000;
 const HOUR_MS = 3_600_000;
-export const SERVICES = ['web', 'app', 'db', 'é'];
-export const TAG_VALUES = ['', 'x', 'x y'];
+const SERVICES = ['web', 'app', 'db', 'é'];
+const TAG_VALUES = ['', 'x', 'x y'];
 const NAMES = ['get', 'post', 'put /x'];
 const WORDS = ['error', 'foo', 'k', ''];
 
@@ -40,7 +40,7 @@ const partOfSpan = fc.record(
   },
   { requiredKeys: [] },
 );
-const tags = fc.dictionary(fc.constantFrom(...WORDS), fc.constantFrom(...TAG_VALUES), {
+const someTags = fc.dictionary(fc.constantFrom(...WORDS), fc.constantFrom(...TAG_VALUES), {
   maxKeys: 2,
 });
 
@@ -53,7 +53,7 @@ export const traces: fc.Arbitrary<SentSpan[]> = fc
   .record({
     low: fc.integer({ min: 1, max: 120 }),
     high: fc.constantFrom('', id64(1), id64(2)),
-    spans: fc.array(fc.tuple(partOfSpan, tags), { minLength: 1, maxLength: 6 }),
+    spans: fc.array(fc.tuple(partOfSpan, someTags), { minLength: 1, maxLength: 6 }),
   })
   .map(({ low, high, spans }) =>
     spans.map(([{ offset, annotations, ...fields }, spanTags], n): SentSpan => {
@@ -66,8 +66,10 @@ export const traces: fc.Arbitrary<SentSpan[]> = fc
         id: id64(n + 1),
         ...fields,
         ...(timed ? { timestamp } : {}),
-        ...(values.length === 0 ? {} : { annotations: values.map((value) => ({ timestamp, value })) }),
-        tags: Object.fromEntries(Object.entries(spanTags).toSorted()),
+        ...(values.length === 0
+          ? {}
+          : { annotations: values.map((value) => ({ timestamp, value })) }),
+        tags: Object.fromEntries(Object.entries(spanTags).toSorted(([a], [b]) => (a < b ? -1 : 1))),
       };
     }),
   );
@@ -120,9 +122,14 @@ export interface Answer {
 }
 
 /** Every trace that matches, newest first, by the words of Zipkin's contract. */
-export function answerOf(spans: readonly Span[], search: RandomSearch, strict: boolean): Answer[] {
+export function answerOf(
+  sent: readonly SentSpan[],
+  search: RandomSearch,
+  strict: boolean,
+): Answer[] {
   const byId = new Map<string, Span[]>();
-  for (const span of spans) {
+  for (const { tags, ...rest } of sent) {
+    const span: Span = Object.assign(rest, { tags: new Map(Object.entries(tags)) });
     const id = strict ? span.traceId : span.traceId.slice(-16);
     byId.set(id, [...(byId.get(id) ?? []), span]);
   }
@@ -163,9 +170,7 @@ function isAnswer(trace: readonly Span[], timestampUs: number, search: RandomSea
     (minDuration === undefined ||
       any(
         ({ duration }) =>
-          duration !== undefined &&
-          duration >= minDuration &&
-          duration <= minDuration + maxMore,
+          duration !== undefined && duration >= minDuration && duration <= minDuration + maxMore,
       ))
   );
 }
