@@ -25,6 +25,8 @@ export class ByteDictionary {
   places: Uint32Array = new Uint32Array(128);
   #slots: Uint32Array = new Uint32Array(SLOTS_MIN);
   #slotOf: Uint32Array = new Uint32Array(128);
+  /** 1: the entry is written in JSON as it is, without escapes. */
+  #plain: Uint8Array = new Uint8Array(128).fill(1, 0, 1);
   /** Guesses, checked before they are believed: they outlive reset and truncate. */
   readonly #likely = new Uint32Array(LIKELY_SLOTS);
   readonly #seed: number;
@@ -72,12 +74,12 @@ export class ByteDictionary {
   }
 
   /**
-   * Does `source` hold entry `entry` at `from`, with a double quote right behind it? Any number may
-   * be asked for: a guess that is no entry any more is wrong.
+   * Does `source` hold entry `entry` at `from` as JSON, with a double quote right behind it? Any
+   * number may be asked for: a guess that is no entry any more is wrong.
    * @param view of the source: four bytes at a time are compared
    */
   isQuotedAt(entry: number, source: Uint8Array, view: DataView, from: number): boolean {
-    if (entry >= this.size) return false;
+    if (entry >= this.size || this.#plain[entry] === 0) return false;
     const end = this.ends[entry]!;
     let i = this.starts[entry]!;
     let p = from;
@@ -150,6 +152,7 @@ export class ByteDictionary {
     this.arena.set(source.subarray(from, to), p);
     this.arenaBytes = p + (to - from);
     this.ends[entry] = this.arenaBytes;
+    this.#plain[entry] = isPlain(source, from, to) ? 1 : 0;
     this.followers[entry] = 0;
     this.rarerFollowers[entry] = 0;
     this.marks[entry] = 0;
@@ -179,6 +182,7 @@ export class ByteDictionary {
     this.marks = grown32(this.marks, size);
     this.places = grown32(this.places, size);
     this.#slotOf = grown32(this.#slotOf, size);
+    this.#plain = grown(this.#plain, size);
   }
 
   // Entries are put in again in their order, so that taking them back in reverse stays exact.
@@ -197,6 +201,11 @@ export class ByteDictionary {
     }
     this.#slots = slots;
   }
+}
+
+function isPlain(source: Uint8Array, from: number, to: number): boolean {
+  for (let i = from; i < to; i++) if (source[i] === 0x22 || source[i] === 0x5c) return false;
+  return true;
 }
 
 function likelySlot(source: Uint8Array, from: number, to: number): number {

@@ -304,6 +304,16 @@ describe('JSON v2 decoder', () => {
     });
   });
 
+  test('does not take a key with an escape for an earlier key that has its letters', () => {
+    const spans = [
+      { traceId: '1', id: '2', tags: { 'a\\b': 'x', c: 'y' } },
+      { traceId: '1', id: '3', tags: { 'a\b': 'x', c: 'y' } },
+      { traceId: '1', id: '4', tags: { 'a"b': 'x' }, name: '\\n' },
+      { traceId: '1', id: '5', tags: { 'a"b': 'x' }, name: '\n' },
+    ];
+    expect(decode(JSON.stringify(spans)).spans).toEqual(spans.map(oracleSpan));
+  });
+
   test('keeps times beyond 2^53 exactly', () => {
     const members =
       '"timestamp":9223372036854775807,"duration":9007199254740993,"annotations":[{"timestamp":-9223372036854775808,"value":"a"}]';
