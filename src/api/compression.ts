@@ -9,14 +9,17 @@ const BYTES_MIN = 2048;
 const LEVEL = 4;
 const gzipAsync = promisify(gzip);
 
-/** `gzip`, `gzip;q=0.5`, `*`: yes; `gzip;q=0`, `br`: no. */
+/** `gzip`, `gzip;q=0.5`, `*`: yes; `gzip;q=0`, `gzip;q=0, *`, `br`: no (RFC 9110, 12.5.3). */
 function acceptsGzip(header: string | string[] | undefined): boolean {
   if (typeof header !== 'string') return false;
-  return header.split(',').some((part) => {
+  let byWildcard = false;
+  for (const part of header.split(',')) {
     const [name = '', ...parameters] = part.split(';').map((word) => word.trim().toLowerCase());
-    const refused = parameters.some((word) => /^q=0(?:\.0*)?$/.test(word));
-    return (name === 'gzip' || name === 'x-gzip' || name === '*') && !refused;
-  });
+    const accepted = !parameters.some((word) => /^q=0(?:\.0*)?$/.test(word));
+    if (name === 'gzip' || name === 'x-gzip') return accepted;
+    if (name === '*') byWildcard = accepted;
+  }
+  return byWildcard;
 }
 
 function addVary(reply: FastifyReply): void {

@@ -59,11 +59,7 @@ async function metricsJson(metrics: CollectorMetrics): Promise<string> {
 }
 
 export function registerMetrics(app: FastifyInstance, { metrics }: MetricsDependencies): void {
-  addRoute(
-    app,
-    'GET',
-    '/metrics',
-    async (_request, reply): Promise<FastifyReply> =>
-      answerBytes(reply, 200, JSON_TYPE, Buffer.from(await metricsJson(metrics))),
+  addRoute(app, 'GET', '/metrics', async (_request, reply): Promise<FastifyReply> =>
+    answerBytes(reply, 200, JSON_TYPE, Buffer.from(await metricsJson(metrics))),
   );
 }

@@ -150,11 +150,14 @@ describe('compression', () => {
     },
   );
 
-  test.each(['', 'identity', 'br', 'gzip;q=0', ';;;,,,'])('"%s": plain', async (acceptEncoding) => {
-    const { encoding, bytes } = await ask(acceptEncoding);
-    expect(encoding).toBeUndefined();
-    expect(bytes).toEqual(large);
-  });
+  test.each(['', 'identity', 'br', 'gzip;q=0', 'gzip;q=0, *', '*, gzip;q=0.0', ';;;,,,'])(
+    '"%s": plain',
+    async (acceptEncoding) => {
+      const { encoding, bytes } = await ask(acceptEncoding);
+      expect(encoding).toBeUndefined();
+      expect(bytes).toEqual(large);
+    },
+  );
 
   test('small answers stay plain', async () => {
     expect((await ask('gzip', JSON_BYTES)).encoding).toBeUndefined();

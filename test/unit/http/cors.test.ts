@@ -47,6 +47,21 @@ describe('a list of origins', () => {
     });
   });
 
+  test.each([
+    ['GET', '/api/v2/traces'],
+    ['POST', '/api/v2/spans'],
+  ])('a preflight of %s %s is allowed to one of them', async (method, path) => {
+    const { port } = await startServer({ config });
+    const { status, headers } = await send(port, 'OPTIONS', path, {
+      headers: { origin, 'access-control-request-method': method },
+    });
+    expect(status).toBe(200);
+    expect(headers).toMatchObject({ vary: 'origin', 'access-control-allow-origin': origin });
+    expect(headers['access-control-allow-methods']).toContain(method);
+    expect(headers['access-control-allow-headers']).toContain('content-type');
+    expect(headers['access-control-allow-credentials']).toBeUndefined();
+  });
+
   test('another is served without any header', async () => {
     const { port } = await startServer({ config });
     const answers = [
