@@ -11,7 +11,7 @@ export interface Lookback {
   readonly lookbackMs: number;
 }
 
-export const FIRST_WIDTH_MS = 60_000;
+const FIRST_WIDTH_MS = 60_000;
 const GROWTH_MIN = 2;
 const GROWTH_MAX = 24;
 /** What is missing is looked for in more than the width that would just do. */

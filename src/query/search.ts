@@ -16,7 +16,7 @@ import type {
 import type { QueryGate, QueryRun, QueryShape } from './query-gate.ts';
 import { matches, traceTimestampUs } from './search-match.ts';
 import type { SearchRequest } from './search-match.ts';
-import { FIRST_WIDTH_MS, SearchWindows } from './search-windows.ts';
+import { SearchWindows } from './search-windows.ts';
 
 export interface TraceSearchOptions {
   readonly searcher: TraceSearcher;
@@ -194,6 +194,5 @@ function shapeOf(request: SearchRequest): QueryShape {
     duration: request.minDurationUs !== undefined,
     lookbackMs: request.lookbackMs,
     limit: request.limit,
-    widthMs: Math.min(request.lookbackMs, FIRST_WIDTH_MS),
   };
 }
