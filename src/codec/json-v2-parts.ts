@@ -9,8 +9,8 @@ import {
   OPEN_LIST,
   OPEN_OBJECT,
   QUOTE,
-  memberName,
 } from './json-reader.ts';
+import { memberName } from './json-text.ts';
 import type { JsonValues } from './json-values.ts';
 
 const SERVICE_NAME = memberName('serviceName');

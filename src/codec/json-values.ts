@@ -4,7 +4,8 @@
  */
 import type { DecodeReport } from '../model/decode-report.ts';
 import type { NormalizeRule } from '../model/reasons.ts';
-import { CLOSE_OBJECT, JsonReader, QUOTE, integerOf, isDigit } from './json-reader.ts';
+import { CLOSE_OBJECT, JsonReader, QUOTE, isDigit } from './json-reader.ts';
+import { integerOf } from './json-text.ts';
 
 export class JsonValues {
   readonly reader = new JsonReader();

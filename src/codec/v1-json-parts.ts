@@ -1,15 +1,9 @@
 /** Annotations, binary annotations and endpoints of a v1 JSON span, into its V1Span. */
 import type { SpanBatch } from '../model/span-batch.ts';
-import {
-  CLOSE_LIST,
-  CLOSE_OBJECT,
-  OPEN_LIST,
-  OPEN_OBJECT,
-  QUOTE,
-  isDigit,
-  memberName,
-} from './json-reader.ts';
-import type { ExpectedText, JsonReader } from './json-reader.ts';
+import { CLOSE_LIST, CLOSE_OBJECT, OPEN_LIST, OPEN_OBJECT, QUOTE, isDigit } from './json-reader.ts';
+import { memberName } from './json-text.ts';
+import type { JsonReader } from './json-reader.ts';
+import type { ExpectedText } from './json-text.ts';
 import type { JsonValues } from './json-values.ts';
 import { NO_ENDPOINT, isAddressKey } from './v1-span.ts';
 import type { V1Endpoint, V1Span } from './v1-span.ts';

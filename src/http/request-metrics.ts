@@ -16,7 +16,7 @@ export class RequestMetrics {
 
   observe(request: FastifyRequest, reply: FastifyReply): void {
     const url = request.is404 ? request.url : (request.routeOptions.url ?? request.url);
-    if (!url.startsWith('/api/')) return;
+    if (!url.startsWith('/api/') && !url.startsWith('/grafana/api/')) return;
     // A preflight: answered, and by no route.
     if (request.is404 && reply.statusCode !== 404) return;
     // Paths that nobody serves must not become series; nor methods that nobody knows.

@@ -156,7 +156,7 @@ export class TagColumn {
     this.rowEnds = grown32(this.rowEnds, rows);
   }
 
-  /** Copies up to three bytes more than asked for: there is room, and what follows is overwritten. */
+  /** Copies up to three bytes too many: there is room, and what follows overwrites them. */
   #copyWords(source: DataView, from: number, at: number, length: number): number {
     const words = Math.min(length, source.byteLength - from - 3);
     let done = 0;

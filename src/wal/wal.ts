@@ -87,7 +87,7 @@ export class Wal {
     } catch (error) {
       if (error instanceof CodedError) throw error;
       const why = errorCode(error);
-      const detail = `The log in ${dir} cannot be opened (${why}): mend it or set SCRUBJAY_DATA_DIR`;
+      const detail = `The log in ${dir} cannot be opened (${why}): see SCRUBJAY_DATA_DIR`;
       throw new CodedError('SCRUBJAY_ERR_START', { detail }, { cause: error });
     }
   }

@@ -116,7 +116,7 @@ const anySpan = fc.oneof(
 /** Every ASCII letter of a member name or text may be written as an escape. */
 const escaped = (json: string, every: number): string => {
   let n = 0;
-  return json.replaceAll(/[a-zA-Z](?=[a-zA-Z]*":)/g, (c) =>
+  return json.replaceAll(/(?<!\\(?:u[\da-f]{0,3})?)[a-zA-Z](?=[a-zA-Z]*":)/g, (c) =>
     ++n % every === 0 ? `\\u00${c.charCodeAt(0).toString(16)}` : c,
   );
 };
