@@ -149,7 +149,8 @@ class Receiver {
     const encoding = headers['content-encoding'];
     const body = await inflate(wire, encoding, limits.inflatedBytesMax, ticket.grow);
     // Zipkin's own words; of protobuf, an empty message is what reporters send on every flush.
-    if (body.length === 0 && wire.length > 0 && !isProtobuf(request.sentContentType)) {
+    const saysGzip = encoding?.includes('gzip') === true;
+    if (body.length === 0 && wire.length > 0 && saysGzip && !isProtobuf(request.sentContentType)) {
       throw new CodedError('SCRUBJAY_ERR_GUNZIP');
     }
     if (isEmptyList(body)) return answerAccepted(reply);
