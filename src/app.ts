@@ -5,9 +5,10 @@
  */
 import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
+import { registerDependencies } from './api/dependencies.ts';
 import { registerGrafana } from './api/grafana.ts';
 import { registerHealth } from './api/health.ts';
-import type { HealthComponent } from './api/health.ts';
+import { logHealth, storageHealth } from './api/health-components.ts';
 import { registerInfo } from './api/info.ts';
 import { registerLedger } from './api/ledger.ts';
 import { registerMetrics } from './api/metrics.ts';
@@ -19,7 +20,7 @@ import { registerTrace } from './api/trace.ts';
 import { registerTraces } from './api/traces.ts';
 import { registerUiConfig } from './api/ui-config.ts';
 import { systemClock } from './base/clock.ts';
-import { CodedError } from './base/errors.ts';
+import { eventLoopBusy } from './base/event-loop.ts';
 import { detect } from './codec/detect.ts';
 import { decodeJsonV2 } from './codec/json-v2.ts';
 import { spansJson } from './codec/json-v2-writer.ts';
@@ -29,18 +30,19 @@ import type { Config } from './config/groups.ts';
 import { readVersion } from './config/version.ts';
 import { Distributor, limitsOf } from './distributor/distributor.ts';
 import { DEFAULT_TENANT } from './distributor/tenant.ts';
+import { listen } from './http/listen.ts';
 import { createHttpServer } from './http/server.ts';
 import type { HttpServer } from './http/server.ts';
 import { Ingester } from './ingester/ingester.ts';
+import type { FreshnessBarrier } from './model/span-sink.ts';
+import { Dependencies } from './query/dependencies.ts';
+import { LinkIndex } from './query/link-index.ts';
 import { NameIndex } from './query/name-index.ts';
 import { sortedJson } from './query/name-json.ts';
 import { NameRecorder } from './query/name-recorder.ts';
 import { QueryLimiter } from './query/limiter.ts';
 import { QueryGate } from './query/query-gate.ts';
-import { TraceSearch } from './query/search.ts';
-import { TraceById } from './query/trace-by-id.ts';
-import { TraceMany } from './query/trace-many.ts';
-import type { FreshnessBarrier } from './model/span-sink.ts';
+import { Traces } from './query/traces.ts';
 import { registerReceiver } from './receiver/receiver.ts';
 import { NativeBlockEncoder } from './storage/clickhouse/native-block.ts';
 import { retentionDays } from './storage/clickhouse/migrations.ts';
@@ -73,10 +75,14 @@ export interface App {
 const STOP_MS_MAX = 15_000;
 /** Recording the last names; the next start finds them in the spans. */
 const STOP_NAMES_MS_MAX = 3000;
+/** Saving sums of links; the next start counts again what is missing. */
+const STOP_LINKS_MS_MAX = 3000;
 /** What no limit means: longer than any client waits. */
 const QUERY_MS_MAX = 600_000;
 /** Calls of queries that wait for their turn. */
 const QUERY_QUEUE_MAX = 1000;
+/** Above this share of its time the event loop has nothing to spare for the background. */
+const BUSY_SHARE = 0.75;
 const SEED_MAX = 2 ** 32;
 
 const clock = systemClock;
@@ -90,6 +96,7 @@ interface Parts {
   readonly http: HttpServer;
   readonly ingester: Ingester;
   readonly recorder: NameRecorder | undefined;
+  readonly links: LinkIndex | undefined;
 }
 
 class Collector implements App {
@@ -145,10 +152,12 @@ class Collector implements App {
       clock,
     });
     const recorder = this.#createRecorder(wal, ingester);
-    this.#parts = { http, ingester, recorder };
+    const links = this.#config.query.enabled ? this.#createLinks() : undefined;
+    this.#parts = { http, ingester, recorder, links };
     ingester.start();
     await storageReady;
     recorder?.start();
+    links?.start();
     await this.#tracer.open();
     this.#register(http, wal, ingester);
     const port = await listen(http, this.#config.http.port);
@@ -167,6 +176,7 @@ class Collector implements App {
     await this.#tracer.close();
     await this.#parts?.ingester.stop(STOP_MS_MAX);
     await this.#parts?.recorder?.stop(STOP_NAMES_MS_MAX);
+    await this.#parts?.links?.stop(STOP_LINKS_MS_MAX);
     await this.#storage.stop();
   }
 
@@ -245,6 +255,16 @@ class Collector implements App {
     });
   }
 
+  #createLinks(): LinkIndex {
+    return new LinkIndex({
+      reader: this.#storage.links,
+      store: this.#storage.links,
+      clock,
+      logger: this.#logger,
+      busy: eventLoopBusy(BUSY_SHARE),
+    });
+  }
+
   #createIngester(wal: Wal, storageReady: Promise<void>): Ingester {
     return new Ingester({
       log: wal,
@@ -303,23 +323,20 @@ class Collector implements App {
   ): void {
     const { strictTraceId: strict, searchEnabled: enabled, lookbackMs } = this.#config.query;
     const { reader, searcher } = this.#storage;
-    const byId = new TraceById(reader, gate, strict);
-    const search = new TraceSearch({ searcher, gate, strict, enabled, clock });
-    const many = new TraceMany(searcher, gate, strict);
+    const traces = new Traces({ reader, searcher, gate, strict, enabled, clock });
     registerTrace(app, {
       tenantOf,
       query: {
         trace: async (rawId, tenant, signal) =>
-          spansJson(await byId.find(traceIdOfReference(rawId), tenant, signal)),
+          spansJson(await traces.trace(traceIdOfReference(rawId), tenant, signal)),
       },
     });
-    const query = {
-      trace: byId.find.bind(byId),
-      search: search.search.bind(search),
-      many: many.find.bind(many),
-    };
-    registerTraces(app, { tenantOf, clock, lookbackMs, query });
-    registerGrafana(app, { tenantOf, clock, lookbackMs, query, names: this.#names });
+    registerTraces(app, { tenantOf, clock, lookbackMs, query: traces });
+    const links = this.#parts?.links;
+    if (links !== undefined) {
+      registerDependencies(app, { tenantOf, lookbackMs, query: new Dependencies(links, gate) });
+    }
+    registerGrafana(app, { tenantOf, clock, lookbackMs, query: traces, names: this.#names });
   }
 
   #register(http: HttpServer, wal: Wal, ingester: Ingester): void {
@@ -361,34 +378,5 @@ class Collector implements App {
     registerMetrics(app, { metrics });
     registerPrometheus(app, { metrics, ledger });
     registerLedger(app, { ledger, clock, countRows: (signal) => reader.countRows(signal) });
-  }
-}
-
-/** A storage that is away keeps the node in rotation: the log takes what comes. */
-function storageHealth(storage: ClickHouseStorage): HealthComponent {
-  const { state, name, error } = storage.health();
-  const status = state === 'up' ? 'UP' : 'DOWN';
-  return { name, status, essential: false, ...(error === undefined ? {} : { error }) };
-}
-
-function logHealth(wal: Wal): HealthComponent {
-  const refusal = wal.admit();
-  const { state } = wal.state();
-  const name = 'Log';
-  if (refusal !== undefined)
-    return { name, status: 'DOWN', error: refusal.message, essential: true };
-  if (state === 'ok') return { name, status: 'UP', essential: true };
-  return { name, status: 'UP', error: `state ${state}: storage does not keep up`, essential: true };
-}
-
-async function listen(http: HttpServer, port: number): Promise<number> {
-  try {
-    return await http.listen();
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code !== 'EADDRINUSE' && code !== 'EACCES') throw error;
-    const why = code === 'EADDRINUSE' ? 'is taken: stop what listens there' : 'may not be used';
-    const detail = `Port ${port} ${why}, or set QUERY_PORT to another one`;
-    throw new CodedError('SCRUBJAY_ERR_START', { detail }, { cause: error });
   }
 }

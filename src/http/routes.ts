@@ -21,6 +21,7 @@ export const ROUTES = [
   },
   { method: 'GET', path: '/api/v2/traces', doc: 'Traces that a search finds, newest first' },
   { method: 'GET', path: '/api/v2/traceMany', doc: 'The traces of the ids in `traceIds`' },
+  { method: 'GET', path: '/api/v2/dependencies', doc: 'Who called whom how often, by service' },
   { method: 'GET', path: '/api/v2/services', doc: 'Names of the services that sent spans' },
   { method: 'GET', path: '/api/v2/spans', doc: 'Span names of the service `serviceName`' },
   {

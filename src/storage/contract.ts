@@ -2,8 +2,9 @@
  * What ingester and query ask of a storage. Implementations live in folders beside this file.
  * Every promise here is tested by test/contract/storage-kit.ts.
  */
+import type { DependencyLink } from '../model/dependency-link.ts';
 import type { NameEntry } from '../model/name-set.ts';
-import type { Span } from '../model/span.ts';
+import type { Span, SpanKind } from '../model/span.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
 import type { TagValue } from '../model/tag-values.ts';
 import type { TraceKey } from '../model/trace-id.ts';
@@ -165,6 +166,101 @@ export interface NameStore {
   recordUnmarked(keys: readonly string[], batches: readonly bigint[]): Promise<void>;
 }
 
+/** A row of `spans`, as far as dependency links read it. */
+export interface LinkRow {
+  readonly tenant: string;
+  /** Low 64 bits of the trace id as 8 characters of a byte each, highest first. */
+  readonly trace: string;
+  /** Of the log segment that it came with. */
+  readonly batch: bigint;
+  /** Epoch microseconds under which it is stored: its timestamp, or when it arrived. */
+  readonly storedUs: number;
+  /** Written as `trace`, so that the order of texts is that of the ids. */
+  readonly id: string;
+  readonly parentId: string | undefined;
+  readonly kind: SpanKind | undefined;
+  readonly shared: boolean;
+  readonly timestamp: number | bigint | undefined;
+  readonly localService: string | undefined;
+  readonly localIpv4: string | undefined;
+  readonly localIpv6: string | undefined;
+  readonly localPort: number | undefined;
+  readonly remoteService: string | undefined;
+  /** There is a tag `error`. */
+  readonly error: boolean;
+}
+
+/** Which rows; days are counted since 1970-01-01 UTC, traces are written as in LinkRow. */
+export type LinkSelection =
+  | { readonly of: 'segments'; readonly day: number; readonly batches: readonly bigint[] }
+  | {
+      readonly of: 'traces';
+      readonly tenants: readonly string[];
+      readonly traces: readonly string[];
+      readonly days: readonly number[];
+    }
+  /** Of all traces whose low 64 bits are within, both inclusive. */
+  | { readonly of: 'range'; readonly from: bigint; readonly to: bigint }
+  /** Rows stored in `within` of traces that have one stored in `at`. */
+  | {
+      readonly of: 'moment';
+      readonly tenant: string;
+      readonly at: TimeRange;
+      readonly within: TimeRange;
+    };
+
+/** Reads what dependency links are made of, of all tenants. */
+export interface LinkReader {
+  rowsByDay(signal?: AbortSignal): Promise<RowsByDay>;
+  /** Rows of the day by log segment; those of the segments in `except` may be left out. */
+  segments(
+    day: number,
+    except: readonly { readonly from: bigint; readonly to: bigint }[],
+    signal?: AbortSignal,
+  ): Promise<ReadonlyMap<bigint, number>>;
+  /** In no special order. */
+  rows(selection: LinkSelection, signal?: AbortSignal): Promise<LinkRow[]>;
+  /** The traces of a day, some more than once: each as LinkRow.trace, low word first. */
+  traces(day: number, signal?: AbortSignal): AsyncIterable<Uint32Array>;
+  /** Ascending numbers that cut the traces by their low 64 bits into ranges of about equal rows. */
+  cuts(ranges: number, signal?: AbortSignal): Promise<bigint[]>;
+}
+
+/** Links of the traces that began or ended in a minute, or have a long time without a span. */
+export interface LinkBucket {
+  readonly kind: 'opened' | 'closed' | 'gap';
+  /** Minutes since 1970; of a gap, in which it begins. */
+  readonly minute: number;
+  /** In which a gap ends; 0 otherwise. */
+  readonly beforeMinute: number;
+  readonly links: readonly DependencyLink[];
+  /** Epoch ms between which the rows of these traces are stored; 0 but for 'opened'. */
+  readonly storedFromMs: number;
+  readonly storedToMs: number;
+}
+
+/** Which rows of a day are in the buckets. */
+export interface LinkedDay {
+  readonly day: number;
+  readonly rows: number;
+  /** Log segments, both inclusive. */
+  readonly batches: readonly { readonly from: bigint; readonly to: bigint }[];
+}
+
+export interface SavedLinks {
+  readonly days: readonly LinkedDay[];
+  readonly buckets: readonly { readonly tenant: string; readonly bucket: LinkBucket }[];
+}
+
+/** Keeps buckets over restarts. They can be made again from the spans. */
+export interface LinkStore {
+  load(): Promise<SavedLinks>;
+  /** Replaces those that are given, all at once or none. */
+  save(links: SavedLinks): Promise<void>;
+  /** Forgets all. */
+  clear(): Promise<void>;
+}
+
 export type StorageState = 'starting' | 'up' | 'down' | 'stopped';
 
 export interface StorageHealth {
@@ -182,6 +278,7 @@ export interface Storage {
   readonly reader: TraceReader;
   readonly names: NameStore;
   readonly searcher: TraceSearcher;
+  readonly links: LinkReader & LinkStore;
   start(): Promise<void>;
   stop(): Promise<void>;
   health(): StorageHealth;

@@ -7,6 +7,7 @@ import type { Logger } from '../../telemetry/logger.ts';
 import { StorageError } from '../contract.ts';
 import type { Client, ReadLimits } from './client.ts';
 import { SPANS_TABLE, createSpansTable } from './ddl.ts';
+import { createLinksTable } from './schema-links.ts';
 import { NAMES_TABLE, TAG_VALUES_TABLE, createNameTables } from './schema-names.ts';
 import { addSearch } from './schema-search.ts';
 
@@ -25,6 +26,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'spans', statements: (database) => [createSpansTable(database)] },
   { version: 2, name: 'search', statements: addSearch },
   { version: 3, name: 'names', statements: createNameTables },
+  { version: 4, name: 'links', statements: createLinksTable },
 ];
 const KNOWN_VERSION = Math.max(...MIGRATIONS.map(({ version }) => version));
 

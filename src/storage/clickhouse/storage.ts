@@ -2,6 +2,7 @@
  * The ClickHouse storage: the embedded engine, or the server of CLICKHOUSE_URL, behind the same
  * client. Engine restarts are invisible but for failed calls of class retry while it is away.
  */
+import { hostname } from 'node:os';
 import { Backoff } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { CodedError } from '../../base/errors.ts';
@@ -10,6 +11,8 @@ import type { Metrics } from '../../telemetry/metrics.ts';
 import {
   StorageError,
   type BlockEncoder,
+  type LinkReader,
+  type LinkStore,
   type NameStore,
   type SpanWriter,
   type Storage,
@@ -21,6 +24,7 @@ import {
 import { Client, type ReadLimits } from './client.ts';
 import type { ClickHouseSettingValues } from './config.ts';
 import { EmbeddedEngine } from './engine.ts';
+import { ClickHouseLinks } from './links.ts';
 import { applyRetention, migrate } from './migrations.ts';
 import { ClickHouseNameStore } from './name-store.ts';
 import { ClickHouseSpanWriter } from './writer.ts';
@@ -51,6 +55,7 @@ export class ClickHouseStorage implements Storage {
   readonly reader: TraceReader;
   readonly searcher: TraceSearcher;
   readonly names: NameStore;
+  readonly links: LinkReader & LinkStore;
   readonly #options: ClickHouseStorageOptions;
   readonly #client: Client;
   readonly #writer: ClickHouseSpanWriter;
@@ -69,6 +74,12 @@ export class ClickHouseStorage implements Storage {
     this.encoder = options.encoder;
     this.reader = options.createReader(this.#client);
     this.searcher = options.createSearcher(this.#client);
+    this.links = new ClickHouseLinks({
+      client: this.#client,
+      // Collectors that share a server count each for itself.
+      owner: settings.url === '' ? '' : `${hostname()} ${options.engineDir}`,
+      ensureSchema: () => this.#ensureSchema(),
+    });
     this.names = new ClickHouseNameStore(this.#client, () => this.#ensureSchema());
     if (settings.url === '') this.#engine = this.#createEngine();
   }
