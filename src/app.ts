@@ -112,6 +112,7 @@ class Collector implements App {
   /** Undefined when search is disabled. */
   readonly #names: NameIndex | undefined;
   #parts: Parts | undefined;
+  #listening = false;
   #starting: Promise<StartInfo> | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -155,12 +156,17 @@ class Collector implements App {
     const links = this.#config.query.enabled ? this.#createLinks() : undefined;
     this.#parts = { http, ingester, recorder, links };
     ingester.start();
-    await storageReady;
-    recorder?.start();
-    links?.start();
+    const stored = storageReady.then(() => {
+      recorder?.start();
+      links?.start();
+    });
+    // A server that is away must not keep spans out: the log takes them meanwhile.
+    if (this.#config.clickhouse.url === '') await stored;
+    else stored.catch((error: unknown) => this.#logger.error({ err: error }, 'No storage'));
     await this.#tracer.open();
     this.#register(http, wal, ingester);
     const port = await listen(http, this.#config.http.port);
+    this.#listening = true;
     return {
       version: readVersion(),
       url: `http://${this.#config.http.host}:${port}`,
@@ -170,7 +176,8 @@ class Collector implements App {
   }
 
   async #stop(): Promise<void> {
-    // A start under way is let finish: it cannot be cut at every step.
+    // A start under way is let finish, but not to wait for storage.
+    if (!this.#listening) await this.#storage.stop();
     await this.#starting?.catch(() => undefined);
     await this.#parts?.http.drain();
     await this.#tracer.close();
@@ -262,6 +269,7 @@ class Collector implements App {
       clock,
       logger: this.#logger,
       busy: eventLoopBusy(BUSY_SHARE),
+      arrivals: () => this.#ledger.entries().stored,
     });
   }
 

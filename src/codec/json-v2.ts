@@ -23,6 +23,8 @@ import { decodeV1JsonSpan, forgetV1Json } from './v1-json.ts';
 type Preferred = 'v1' | 'v2';
 
 const NO_BYTES = new Uint8Array(0);
+/** More lists than this in a message are nobody's mistake. */
+const LISTS_MAX = 10_000;
 const SUFFIX = 'reading List<Span> from json';
 
 class JsonSpans {
@@ -77,9 +79,11 @@ class JsonSpans {
   /** Behind the first list: further lists count, anything else is ignored, as Zipkin ignores it. */
   #moreLists(): void {
     const r = this.#r;
+    let lists = 0;
     for (;;) {
       while (r.p < r.end && r.source[r.p]! <= 0x20) r.p++;
       if (r.p >= r.end) return;
+      if (++lists > LISTS_MAX) throw MALFORMED;
       const mark = this.#batch.mark();
       const { accepted } = this.#report;
       try {

@@ -329,4 +329,5 @@ export function decodeV1JsonSpan(
 /** Lets go of the message, which may be large. */
 export function forgetV1Json(): void {
   decoder?.values.reader.open(NO_BYTES);
+  decoder?.span.release();
 }

@@ -13,6 +13,8 @@ import { lowerCased } from '../model/text.ts';
 /** More annotations or tags of one span are not read: what is beyond must not cost memory. */
 const PARTS_MAX = 2048;
 const ENDPOINTS_MAX = 2 * PARTS_MAX;
+/** Names of refused spans count too: nothing else bounds them. */
+const SERVICES_BYTES_MAX = 1 << 20;
 const SERVICES_MAX = 4096;
 const SCRATCH_KEPT = 1 << 20;
 const EMPTY = new Uint8Array(0);
@@ -167,7 +169,8 @@ export class V1Span {
     this.endpointCount = 0;
     this.#scratchUsed = 0;
     this.#lastLength = 0;
-    if (this.services.size > SERVICES_MAX) this.services.reset();
+    const { size, arenaBytes } = this.services;
+    if (size > SERVICES_MAX || arenaBytes > SERVICES_BYTES_MAX) this.services.reset();
     if (this.scratch.length > SCRATCH_KEPT) this.scratch = new Uint8Array(1024);
   }
 

@@ -89,8 +89,11 @@ export class Distributor {
   async push(message: Message): Promise<PushOutcome> {
     const nowMs = this.#o.clock.nowMs();
     const note = noteOf(message.tenant === DEFAULT_TENANT ? '' : message.tenant, message.body);
-    const earlier = this.#seen.underWay(note);
-    if (earlier !== undefined) await earlier;
+    // Again after each: of several that waited for one that failed, the first goes on.
+    for (let equal = this.#seen.underWay(note); equal !== undefined;) {
+      await equal;
+      equal = this.#seen.underWay(note);
+    }
     const spans = this.#seen.find(note, nowMs);
     if (spans >= 0) {
       this.#o.ledger.duplicate(spans);

@@ -120,7 +120,9 @@ export class SeenBodies {
       () => false,
     );
     this.#underWay.set(key, settled);
-    void settled.then(() => this.#underWay.delete(key));
+    void settled.then(() => {
+      if (this.#underWay.get(key) === settled) this.#underWay.delete(key);
+    });
   }
 
   add(note: Buffer, nowMs: number): void {

@@ -41,11 +41,8 @@ export class Admission {
     this.#closed = true;
   }
 
-  /**
-   * @param bytes Content-Length, 0 when the length is not known
-   * @throws CodedError SCRUBJAY_ERR_DRAINING, SCRUBJAY_ERR_OVERLOADED
-   */
-  enter(bytes: number): AdmissionTicket {
+  /** @throws CodedError SCRUBJAY_ERR_DRAINING, SCRUBJAY_ERR_OVERLOADED */
+  enter(): AdmissionTicket {
     if (this.#closed) throw new CodedError('SCRUBJAY_ERR_DRAINING');
     if (this.#requests >= this.#limits.inflightRequestsMax) {
       throw new CodedError('SCRUBJAY_ERR_OVERLOADED', {
@@ -55,10 +52,9 @@ export class Admission {
         setting: 'SCRUBJAY_INGEST_MAX_INFLIGHT_REQUESTS',
       });
     }
-    this.#take(bytes);
     this.#requests++;
     this.#metrics.inflightRequests.set(this.#requests);
-    let held = bytes;
+    let held = 0;
     let released = false;
     return {
       grow: (more) => {

@@ -49,9 +49,10 @@ class ChunkBuffer {
   }
 
   #grow(length: number): void {
-    const bytes = Buffer.allocUnsafeSlow(
-      Math.max(length, this.#expected === 0 ? Math.max(length * 2, BUFFER_BYTES_MIN) : 0),
-    );
+    // By doubling, whatever was declared: a header that lies costs nothing.
+    const doubled = Math.max(length * 2, BUFFER_BYTES_MIN);
+    const wanted = this.#expected === 0 ? doubled : Math.min(this.#expected, doubled);
+    const bytes = Buffer.allocUnsafeSlow(Math.max(length, wanted));
     this.#bytes?.copy(bytes, 0, 0, this.length);
     this.#bytes = bytes;
     this.#owned = true;
@@ -65,7 +66,7 @@ class ChunkBuffer {
 /**
  * The whole body.
  * @param declared what declaredBytes said
- * @param onGrowth called with the bytes of each chunk of a body of unknown length; may throw
+ * @param onGrowth called with the bytes of each chunk; may throw
  * @throws CodedError SCRUBJAY_ERR_BODY_TOO_LARGE, SCRUBJAY_ERR_BODY_ABORTED, or what onGrowth
  *   throws
  */
@@ -82,8 +83,8 @@ export function readBody(
         if (declared === undefined) {
           const length = chunks.length + chunk.length;
           if (length > bytesMax) throw tooLarge(length, bytesMax);
-          onGrowth(chunk.length);
         }
+        onGrowth(chunk.length);
         chunks.add(chunk);
       } catch (error) {
         stop();

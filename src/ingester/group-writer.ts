@@ -148,7 +148,7 @@ export class GroupWriter implements SpanSink {
       this.#spare = group;
       group.settle(failure);
       group.clear();
-      if (group.batch.bytes > BATCH_BYTES_KEPT) group.batch = this.#newBatch();
+      if (group.batch.capacityBytes > BATCH_BYTES_KEPT) group.batch = this.#newBatch();
       else group.batch.reset();
     }
     this.#flushing = false;

@@ -210,7 +210,7 @@ export class Inserter {
       await writer.insert(pending.segment, onlyDays);
     } catch (error) {
       // Only here: of a count it says nothing about the bytes.
-      if (isPoison(error)) pending.poisonings++;
+      pending.poisonings = isPoison(error) ? pending.poisonings + 1 : 0;
       activity.error(error);
       throw error;
     } finally {

@@ -2,6 +2,9 @@
 import type { Backoff } from '../base/backoff.ts';
 import type { ClosedSegment } from './segment-log.ts';
 
+/** After so many no query waits for the segment any more. */
+const HOPELESS_FAILURES = 8;
+
 export interface Pending {
   readonly segment: ClosedSegment;
   /** Rows of all segments added before it. */
@@ -45,9 +48,11 @@ export class PendingSegments {
     return this.#addedRows;
   }
 
-  /** Added rows before the first that is pending and not torn. */
+  /** Added rows before the first that is pending, not torn, and does not fail again and again. */
   get settledRows(): number {
-    for (const { torn, startRow } of this.#ordered) if (!torn) return startRow;
+    for (const { torn, failures, startRow } of this.#ordered) {
+      if (!torn && failures < HOPELESS_FAILURES) return startRow;
+    }
     return this.#addedRows;
   }
 

@@ -32,6 +32,10 @@ export class AnnotationColumn {
     this.rowEnds = new Uint32Array(rows);
   }
 
+  get capacityBytes(): number {
+    return 12 * this.valueIndex.length;
+  }
+
   /** Annotations of the row being written. */
   get rowCount(): number {
     return this.count - this.#rowStart;

@@ -102,6 +102,10 @@ export class ByteDictionary {
     return true;
   }
 
+  get capacityBytes(): number {
+    return this.arena.length + 33 * this.starts.length + 4 * this.#slots.length;
+  }
+
   lengthOf(entry: number): number {
     return this.ends[entry]! - this.starts[entry]!;
   }

@@ -132,6 +132,13 @@ export class SpanBatch {
     return sum;
   }
 
+  /** Approximate bytes of memory that the columns hold, used or not. */
+  get capacityBytes(): number {
+    let sum = this.kind.length * 160 + this.tags.capacityBytes + this.annotations.capacityBytes;
+    for (const dictionary of this.#dictionaries) sum += dictionary.capacityBytes;
+    return sum;
+  }
+
   /** Rows by day (days since 1970 UTC), as storage partitions them. */
   days(): Map<number, number> {
     const days = new Map<number, number>();

@@ -34,6 +34,10 @@ export class TagColumn {
     this.rowEnds = new Uint32Array(rows);
   }
 
+  get capacityBytes(): number {
+    return this.values.length + 4 * this.keyIndex.length;
+  }
+
   /** Where the values of the row being written begin in `values`. */
   get rowValueStart(): number {
     return this.#rowValueStart;

@@ -22,14 +22,19 @@ export interface LinkIndexOptions {
   readonly logger: Logger;
   /** True while there is no time to spare: the task waits, queries do not. */
   readonly busy: () => boolean;
+  /** Any number that changes when spans are stored by this collector. */
+  readonly arrivals: () => number;
   readonly memory?: LinkMemory;
   /** Rows read at a time. */
   readonly stepRows?: number;
 }
 
 const UPDATE_MS = 1000;
+/** Other collectors may store spans, and days are dropped. */
+const UNASKED_MS = 30_000;
 const SAVE_MS = 15_000;
 const FAILED_MS = 10_000;
+const REST_MS_MAX = 500;
 /** Even under load it does a little after so long: the next query would have to do it all. */
 const BUSY_MS_MAX = 20_000;
 
@@ -46,6 +51,10 @@ export class LinkIndex {
   /** Queries wait for the run to come, or for that under way. */
   #nextIsAsked = false;
   #isAsked = false;
+  /** The last run left something for the next. */
+  #isLeft = false;
+  /** Ends a rest. */
+  #hurry = new AbortController();
   #task: Promise<void> = Promise.resolve();
 
   constructor(options: LinkIndexOptions) {
@@ -76,7 +85,10 @@ export class LinkIndex {
    */
   async links(tenant: string, window: LinkWindow, signal: AbortSignal): Promise<DependencyLink[]> {
     const counted = this.#refresh();
+    // The run that is under way must end before: it is in a hurry as well.
     this.#nextIsAsked = true;
+    this.#isAsked = true;
+    this.#hurry.abort();
     await abortable(counted, signal);
     return abortable(this.#windows!.links(tenant, window), signal);
   }
@@ -89,6 +101,7 @@ export class LinkIndex {
         this.#next = undefined;
         this.#isAsked = this.#nextIsAsked;
         this.#nextIsAsked = false;
+        this.#hurry = new AbortController();
         return this.#count();
       });
     this.#running = this.#next;
@@ -98,12 +111,28 @@ export class LinkIndex {
   async #count(): Promise<void> {
     const { signal } = this.#stop;
     this.#state ??= await this.#load(signal);
-    const enough = (): boolean => !this.#isAsked && this.#options.busy();
-    const state = await this.#update.run(this.#state, signal, enough);
+    const state = await this.#update.run(this.#state, signal, this.#restBetween());
     if (state === this.#state && this.#windows !== undefined) return;
     if (state !== this.#state) this.#mustClear = true;
     this.#state = state;
     this.#windows = new LinkWindows(state, this.#options.reader);
+  }
+
+  /**
+   * After each part of the work as long a rest as it took, unless a query waits for the end.
+   * @returns what LinkUpdate waits for
+   */
+  #restBetween(): () => Promise<boolean> {
+    const { clock, busy } = this.#options;
+    let startMs = clock.monotonicMs();
+    this.#isLeft = false;
+    return async () => {
+      if (this.#isAsked) return false;
+      await clock.sleep(Math.min(clock.monotonicMs() - startMs, REST_MS_MAX), this.#hurry.signal);
+      startMs = clock.monotonicMs();
+      this.#isLeft = !this.#isAsked && busy();
+      return this.#isLeft;
+    };
   }
 
   async #load(signal: AbortSignal): Promise<LinkState> {
@@ -118,13 +147,20 @@ export class LinkIndex {
   }
 
   async #run(): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, arrivals } = this.#options;
     const { signal } = this.#stop;
     let savedMs = clock.monotonicMs();
     let failing = false;
+    let countedMs = Number.NEGATIVE_INFINITY;
+    let counted = 0;
     while (!signal.aborted) {
       try {
-        await this.#refresh();
+        const arrived = arrivals();
+        const isDue = arrived !== counted || this.#isLeft;
+        if (isDue || clock.monotonicMs() - countedMs >= UNASKED_MS) {
+          await this.#refresh();
+          [counted, countedMs] = [arrived, clock.monotonicMs()];
+        }
         if (clock.monotonicMs() - savedMs >= SAVE_MS) {
           await this.#save();
           savedMs = clock.monotonicMs();
@@ -174,6 +210,7 @@ export class LinkIndex {
 
 /** @throws the signal's reason; what is waited for goes on */
 async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  work.catch(() => undefined);
   signal.throwIfAborted();
   let onAbort: (() => void) | undefined;
   const aborted = new Promise<never>((_, reject) => {

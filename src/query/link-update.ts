@@ -23,12 +23,12 @@ export interface LinkUpdateOptions {
 
 const STEP_ROWS = 50_000;
 /** Rows read at a time when all are. */
-const RANGE_ROWS = 100_000;
+const RANGE_ROWS = 50_000;
 /** Fewer new rows are never a reason to begin anew. */
 const ANEW_ROWS_MIN = 300_000;
 const LOOKUP_TRACES_MAX = 5000;
 /** The event loop is let go this often. */
-const SLICE_MS = 5;
+const SLICE_MS = 2;
 
 interface Segment {
   readonly day: number;
@@ -57,29 +57,31 @@ export class LinkUpdate {
 
   /**
    * Counts all that is stored when it is called; on failure the state has what was counted so far.
-   * @param enough asked now and then: true leaves the rest for the next call
+   * @param rest waited for after each part of the work; true leaves what can wait for the next run
    * @returns the same state, or one that was made anew
    * @throws StorageError
    */
   async run(
     state: LinkState,
     signal: AbortSignal,
-    enough: () => boolean = () => false,
+    rest: () => Promise<boolean>,
   ): Promise<LinkState> {
     const { reader } = this.#options;
     const stored = await reader.rowsByDay(signal);
-    if (!keeps(state, stored)) return this.#anew(stored, signal, 'rows were removed');
+    if (!keeps(state, stored)) return this.#anew(stored, signal, rest, 'rows were removed');
     const pending: Segment[] = [];
     for (const [day, rows] of stored) {
       const counted = state.days.get(day);
       if (counted?.rows === rows) continue;
       const segments = await this.#segmentsOf(day, state, signal);
       // More rows, and no segment that is new: somebody else wrote to the table.
-      if (segments.length === 0) return this.#anew(stored, signal, 'segments grew');
+      if (segments.length === 0) return this.#anew(stored, signal, rest, 'segments grew');
       pending.push(...segments);
     }
     const rows = sumRows(pending);
-    if (rows > ANEW_ROWS_MIN && rows > state.rows) return this.#anew(stored, signal, 'much is new');
+    if (rows > ANEW_ROWS_MIN && rows > state.rows) {
+      return this.#anew(stored, signal, rest, 'much is new');
+    }
     pending.sort((a, b) => (a.batch < b.batch ? -1 : Number(a.batch > b.batch)));
     for (let at = 0; at < pending.length;) {
       let end = at + 1;
@@ -89,7 +91,7 @@ export class LinkUpdate {
       }
       await this.#step(state, pending.slice(at, end), signal);
       at = end;
-      if (enough()) break;
+      if (at < pending.length && (await rest())) break;
     }
     return state;
   }
@@ -181,7 +183,12 @@ export class LinkUpdate {
   }
 
   /** Counts everything from the beginning, trace by trace in the order of their ids. */
-  async #anew(stored: RowsByDay, signal: AbortSignal, why: string): Promise<LinkState> {
+  async #anew(
+    stored: RowsByDay,
+    signal: AbortSignal,
+    rest: () => Promise<boolean>,
+    why: string,
+  ): Promise<LinkState> {
     const { reader, clock, logger, memory = {} } = this.#options;
     const startMs = clock.monotonicMs();
     const state = new LinkState(memory);
@@ -206,6 +213,7 @@ export class LinkUpdate {
         }
       }
       addToFilter(state, rows);
+      await rest();
     }
     state.count(byDay);
     const ms = Math.round(clock.monotonicMs() - startMs);

@@ -19,7 +19,10 @@ export interface TraceLinks {
 }
 
 /** Rows of one trace in the order in which the linker is given them. */
-export const orderRows = (rows: readonly LinkRow[]): LinkRow[] => rows.toSorted(compareRows);
+export function orderRows(rows: readonly LinkRow[]): readonly LinkRow[] {
+  const isOrdered = rows.every((row, i) => i === 0 || rows[i - 1]!.storedUs < row.storedUs);
+  return isOrdered ? rows : rows.toSorted(compareRows);
+}
 
 export const msOf = (timestamp: number | bigint): number => Math.floor(Number(timestamp) / 1000);
 

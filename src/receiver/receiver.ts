@@ -117,7 +117,8 @@ class Receiver {
       const refusal = distributor.refusal();
       if (refusal !== undefined) throw refusal;
       const declared = declaredBytes(request.raw, limits.bodyBytesMax);
-      ticket = admission.enter(declared ?? 0);
+      // Bytes count as they come: what a header declares holds no place.
+      ticket = admission.enter();
       const wire = await readBody(request.raw, declared, limits.bodyBytesMax, ticket.grow);
       await this.#take(path, request, reply, wire, ticket, activity);
       activity.tag('http.status_code', reply.statusCode);

@@ -18,11 +18,16 @@ import type { ByteDictionary } from '../../model/byte-dictionary.ts';
 const LOW_CARDINALITY_VERSION = 1;
 const HAS_KEYS_AND_UPDATES = 0x600;
 
+const BYTES_MIN = 1 << 20;
+/** A buffer that one large group has made larger is let go. */
+const BYTES_KEPT = 1 << 25;
+
 export class BlockBuffer {
-  #buffer = Buffer.allocUnsafeSlow(1 << 20);
+  #buffer = Buffer.allocUnsafeSlow(BYTES_MIN);
   #length = 0;
 
   clear(): void {
+    if (this.#buffer.length > BYTES_KEPT) this.#buffer = Buffer.allocUnsafeSlow(BYTES_MIN);
     this.#length = 0;
   }
 

@@ -49,6 +49,7 @@ interface Where {
 /** Of one read, in the background as a rule; queries end theirs themselves. */
 const LIMITS: ReadLimits = { timeoutMs: 60_000, memoryBytes: 800_000_000, threads: 2 };
 const CUTS_MAX = 5000;
+const ROWS_AT_ONCE = 2000;
 
 export interface ClickHouseLinksOptions {
   readonly client: Client;
@@ -104,7 +105,15 @@ export class ClickHouseLinks implements LinkReader, LinkStore {
       params,
       signal,
     );
-    return new LinkRowReader(answer).rows();
+    const reader = new LinkRowReader(answer);
+    const rows: LinkRow[] = [];
+    // The event loop is let go now and then: there may be many.
+    while (reader.read(rows, ROWS_AT_ONCE)) {
+      await new Promise((resolve) => {
+        setImmediate(resolve);
+      });
+    }
+    return rows;
   }
 
   async *traces(day: number, signal?: AbortSignal): AsyncGenerator<Uint32Array, void> {

@@ -126,7 +126,8 @@ async function openSegment({ path, bytes }: InsertSource): Promise<FileHandle> {
   } catch (error) {
     await file?.close();
     const text = error instanceof Error ? error.message : String(error);
-    throw new StorageError('retry', 0, `${path} cannot be read: ${text}`, { cause: error });
+    // Of the log, not of storage: other segments are not to wait for it.
+    throw new Error(`${path} cannot be read: ${text}`, { cause: error });
   }
 }
 

@@ -153,7 +153,7 @@ describe('What is wrong', () => {
 describe('A warning', () => {
   test.each([
     [{ SCRUBJAY_KEEP_ALIVE: '5s' }, 'SCRUBJAY_KEEP_ALIVE (5s) is below 72s'],
-    [{ QUERY_TIMEOUT: '500ms' }, 'SCRUBJAY_FRESHNESS_WAIT (1s) is not below QUERY_TIMEOUT (500ms)'],
+    [{ QUERY_TIMEOUT: '500ms' }, 'SCRUBJAY_FRESHNESS_WAIT (5s) is not below QUERY_TIMEOUT (500ms)'],
     [{ COLLECTOR_HTTP_ENABLED: 'false' }, 'this node takes no spans'],
     [{ COLLECTOR_SAMPLE_RATE: '0' }, 'only debug spans are kept'],
     [{ SCRUBJAY_MAX_TAG_VALUE_BYTES: '1MiB' }, 'a span with such a tag is rejected, not cut'],

@@ -102,6 +102,7 @@ const createIndex = (links: FakeLinks, memory = {}): LinkIndex =>
     clock: systemClock,
     logger: createLogger('silent', false),
     busy: () => false,
+    arrivals: () => 0,
     memory,
     stepRows: 5,
   });
