@@ -5,10 +5,12 @@
  * It must not run libchdb's destructors: every way out is `_exit`.
  */
 import fs from 'node:fs';
+import * as os from 'node:os';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { DataType, load, open } from 'ffi-rs';
 
+const NICENESS = 5;
 const EXIT_STOPPED = 0;
 /** The engine ended without being asked: a failed start or a crash of its main loop. */
 const EXIT_ENGINE = 70;
@@ -103,6 +105,8 @@ function run(library: string, config: string): void {
   } catch {
     // Not Linux, or not allowed.
   }
+  // Under load spans are taken first and inserted second: the log holds what waits.
+  os.setPriority(NICENESS);
   let stopping = false;
   const stop = (): void => {
     stopping = true;
