@@ -156,10 +156,7 @@ class Collector implements App {
     const links = this.#config.query.enabled ? this.#createLinks() : undefined;
     this.#parts = { http, ingester, recorder, links };
     ingester.start();
-    const stored = storageReady.then(() => {
-      recorder?.start();
-      links?.start();
-    });
+    const stored = this.#startOnStorage(storageReady, recorder, links);
     // A server that is away must not keep spans out: the log takes them meanwhile.
     if (this.#config.clickhouse.url === '') await stored;
     else stored.catch((error: unknown) => this.#logger.error({ err: error }, 'No storage'));
@@ -173,6 +170,16 @@ class Collector implements App {
       dataDir: this.#dataDir,
       storage: this.#storage.health().name,
     };
+  }
+
+  async #startOnStorage(
+    storageReady: Promise<void>,
+    recorder: NameRecorder | undefined,
+    links: LinkIndex | undefined,
+  ): Promise<void> {
+    await storageReady;
+    recorder?.start();
+    links?.start();
   }
 
   async #stop(): Promise<void> {

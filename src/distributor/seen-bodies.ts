@@ -120,9 +120,12 @@ export class SeenBodies {
       () => false,
     );
     this.#underWay.set(key, settled);
-    void settled.then(() => {
-      if (this.#underWay.get(key) === settled) this.#underWay.delete(key);
-    });
+    void this.#forget(key, settled);
+  }
+
+  async #forget(key: string, settled: Promise<boolean>): Promise<void> {
+    await settled;
+    if (this.#underWay.get(key) === settled) this.#underWay.delete(key);
   }
 
   add(note: Buffer, nowMs: number): void {

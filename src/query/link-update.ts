@@ -23,7 +23,7 @@ export interface LinkUpdateOptions {
 
 const STEP_ROWS = 50_000;
 /** Rows read at a time when all are. */
-const RANGE_ROWS = 50_000;
+const RANGE_ROWS = 100_000;
 /** Fewer new rows are never a reason to begin anew. */
 const ANEW_ROWS_MIN = 300_000;
 const LOOKUP_TRACES_MAX = 5000;
@@ -197,22 +197,23 @@ export class LinkUpdate {
     const byDay = byDays(segments);
     const pending = new Map(byDay.map(({ day, rowsOf }) => [day, rowsOf]));
     const ranges = rangesOf(await this.#cuts(sumRows(segments), signal));
-    const read = (index: number): Promise<LinkRow[]> | undefined =>
-      index < ranges.length ? reader.rows({ of: 'range', ...ranges[index]! }, signal) : undefined;
+    const read = (index: number): Promise<Iterable<LinkRow[]>> | undefined => {
+      const range = ranges[index];
+      const lists = range === undefined ? undefined : reader.range(range.from, range.to, signal);
+      lists?.catch(() => undefined);
+      return lists;
+    };
     let next = read(0);
     for (let i = 0; next !== undefined; i++) {
-      const rows = (await next).filter((row) => pending.get(dayOf(row))?.has(row.batch) === true);
+      const lists = await next;
       next = read(i + 1);
-      next?.catch(() => undefined);
-      for (const [tenant, traces] of groupRows(rows)) {
-        for (const of of traces.values()) {
-          const links = linksOfTrace(of);
-          state.replace(tenant, undefined, links);
-          state.recent.pass(links);
-          await this.#pause();
-        }
+      for (const list of lists) {
+        addTraces(
+          state,
+          list.filter((row) => pending.get(dayOf(row))?.has(row.batch) === true),
+        );
+        await this.#pause();
       }
-      addToFilter(state, rows);
       await rest();
     }
     state.count(byDay);
@@ -258,6 +259,18 @@ function oldDays(state: LinkState, trace: string, fresh: readonly LinkRow[]): nu
   const near = new Set(fresh.flatMap((row) => [dayOf(row) - 1, dayOf(row), dayOf(row) + 1]));
   for (const day of days.keys()) if (day < filter.firstDay && near.has(day)) old.push(day);
   return old;
+}
+
+/** Counts traces of which nothing is counted. */
+function addTraces(state: LinkState, rows: readonly LinkRow[]): void {
+  for (const [tenant, traces] of groupRows(rows)) {
+    for (const trace of traces.values()) {
+      const links = linksOfTrace(trace);
+      state.replace(tenant, undefined, links);
+      state.recent.pass(links);
+    }
+  }
+  addToFilter(state, rows);
 }
 
 function addToFilter({ filter }: LinkState, rows: readonly LinkRow[]): void {

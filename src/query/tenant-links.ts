@@ -52,6 +52,7 @@ export class TenantLinks {
   /** By minute, how often something in it changed. */
   readonly #changes = new Map<number, number>();
   #dirty = new Map<string, BucketKey>();
+  readonly #dirtyMinutes = { opened: new Set<number>(), closed: new Set<number>() };
 
   /** @param sign 1 to count the trace, -1 to take back what it was counted for */
   add(trace: TraceLinks, sign: 1 | -1): void {
@@ -60,8 +61,8 @@ export class TenantLinks {
     opened.storedFromMs = Math.min(opened.storedFromMs, trace.storedFromMs);
     opened.storedToMs = Math.max(opened.storedToMs, trace.storedToMs);
     const closed = this.#closed.add(trace.lastMs, counts, sign);
-    this.#changed({ kind: 'opened', minute: opened.minute, beforeMinute: 0 });
-    this.#changed({ kind: 'closed', minute: closed.minute, beforeMinute: 0 });
+    this.#bucketChanged('opened', opened.minute);
+    this.#bucketChanged('closed', closed.minute);
     for (const { afterMs, beforeMs } of trace.gaps) {
       const gap = this.#gap(minuteOf(afterMs), minuteOf(beforeMs));
       gap.counts.addAll(counts, sign);
@@ -161,6 +162,8 @@ export class TenantLinks {
   takeDirty(): LinkBucket[] {
     const keys = this.#dirty;
     this.#dirty = new Map();
+    this.#dirtyMinutes.opened.clear();
+    this.#dirtyMinutes.closed.clear();
     return Array.from(keys.values(), (key) => this.#bucket(key));
   }
 
@@ -230,6 +233,13 @@ export class TenantLinks {
       this.#gaps.set(key, gap);
     }
     return gap;
+  }
+
+  #bucketChanged(kind: 'opened' | 'closed', minute: number): void {
+    // As a rule one trace after the other is of the same minute, and nobody looked meanwhile.
+    if (this.#dirtyMinutes[kind].has(minute)) this.#changes.set(minute, this.changesOf(minute) + 1);
+    else this.#changed({ kind, minute, beforeMinute: 0 });
+    this.#dirtyMinutes[kind].add(minute);
   }
 
   #changed({ kind, minute, beforeMinute }: BucketKey): void {

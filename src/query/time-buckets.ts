@@ -1,8 +1,12 @@
-/** Sums by minute, with those of hours and days, so that a sum up to any minute needs few steps. */
+/**
+ * Sums by minute; those of hours and days are made when they are asked for, so that a sum up to any
+ * minute needs few steps.
+ */
 import { LinkCounts } from './link-counts.ts';
 
 export const MINUTE_MS = 60_000;
 const HOUR_MINUTES = 60;
+const DAY_HOURS = 24;
 const DAY_MINUTES = 1440;
 
 /** Minutes since 1970. */
@@ -22,18 +26,17 @@ export interface Bucket {
 
 export class TimeBuckets {
   readonly #minutes = new Map<number, Bucket>();
-  readonly #hours = new Map<number, LinkCounts>();
-  readonly #days = new Map<number, LinkCounts>();
+  /** Undefined: to be made. */
+  readonly #hours = new Map<number, LinkCounts | undefined>();
+  readonly #days = new Map<number, LinkCounts | undefined>();
 
   add(ms: number, counts: LinkCounts, sign: 1 | -1): Bucket {
     const bucket = this.at(minuteOf(ms));
     bucket.fromMs = Math.min(bucket.fromMs, ms);
     bucket.toMs = Math.max(bucket.toMs, ms);
     bucket.counts.addAll(counts, sign);
-    const hour = Math.floor(bucket.minute / HOUR_MINUTES);
-    const day = Math.floor(bucket.minute / DAY_MINUTES);
-    countsAt(this.#hours, hour).addAll(counts, sign);
-    countsAt(this.#days, day).addAll(counts, sign);
+    this.#hours.set(Math.floor(bucket.minute / HOUR_MINUTES), undefined);
+    this.#days.set(Math.floor(bucket.minute / DAY_MINUTES), undefined);
     return bucket;
   }
 
@@ -66,15 +69,11 @@ export class TimeBuckets {
   addBefore(minute: number, counts: LinkCounts, sign: 1 | -1): void {
     const hour = Math.floor(minute / HOUR_MINUTES);
     const day = Math.floor(minute / DAY_MINUTES);
-    for (const [each, sums] of this.#days) if (each < day) counts.addAll(sums, sign);
-    for (let each = day * 24; each < hour; each++) {
-      const sums = this.#hours.get(each);
-      if (sums !== undefined) counts.addAll(sums, sign);
+    for (const each of this.#days.keys()) {
+      if (each < day) counts.addAll(this.#day(each), sign);
     }
-    for (let each = hour * HOUR_MINUTES; each < minute; each++) {
-      const bucket = this.#minutes.get(each);
-      if (bucket !== undefined) counts.addAll(bucket.counts, sign);
-    }
+    this.#addHours(day * DAY_HOURS, hour, counts, sign);
+    this.#addMinutes(hour * HOUR_MINUTES, minute, counts, sign);
   }
 
   /**
@@ -90,13 +89,33 @@ export class TimeBuckets {
     for (const each of this.#days.keys()) if (each < day) this.#days.delete(each);
     return dropped;
   }
-}
 
-function countsAt(sums: Map<number, LinkCounts>, at: number): LinkCounts {
-  let counts = sums.get(at);
-  if (counts === undefined) {
-    counts = new LinkCounts();
-    sums.set(at, counts);
+  #day(day: number): LinkCounts {
+    const known = this.#days.get(day);
+    if (known !== undefined) return known;
+    const counts = new LinkCounts();
+    this.#addHours(day * DAY_HOURS, (day + 1) * DAY_HOURS, counts, 1);
+    this.#days.set(day, counts);
+    return counts;
   }
-  return counts;
+
+  #addHours(from: number, before: number, counts: LinkCounts, sign: 1 | -1): void {
+    for (let hour = from; hour < before; hour++) {
+      if (!this.#hours.has(hour)) continue;
+      let sums = this.#hours.get(hour);
+      if (sums === undefined) {
+        sums = new LinkCounts();
+        this.#addMinutes(hour * HOUR_MINUTES, (hour + 1) * HOUR_MINUTES, sums, 1);
+        this.#hours.set(hour, sums);
+      }
+      counts.addAll(sums, sign);
+    }
+  }
+
+  #addMinutes(from: number, before: number, counts: LinkCounts, sign: 1 | -1): void {
+    for (let minute = from; minute < before; minute++) {
+      const bucket = this.#minutes.get(minute);
+      if (bucket !== undefined) counts.addAll(bucket.counts, sign);
+    }
+  }
 }

@@ -108,7 +108,7 @@ class Receiver {
     path: FormatHint['path'],
     request: FastifyRequest,
     reply: FastifyReply,
-  ): Promise<FastifyReply> {
+  ): Promise<void> {
     const { limits, admission, distributor, tracer } = this.#dependencies;
     const activity = tracer.start('receive', 'SERVER', request.headers);
     this.#messages.inc();
@@ -122,7 +122,6 @@ class Receiver {
       const wire = await readBody(request.raw, declared, limits.bodyBytesMax, ticket.grow);
       await this.#take(path, request, reply, wire, ticket, activity);
       activity.tag('http.status_code', reply.statusCode);
-      return reply;
     } catch (error) {
       this.#messagesDropped.inc();
       activity.error(error);
@@ -142,7 +141,7 @@ class Receiver {
     wire: Buffer,
     ticket: AdmissionTicket,
     activity: Activity,
-  ): Promise<FastifyReply> {
+  ): Promise<void> {
     const { distributor, detect, limits, metrics, clock } = this.#dependencies;
     const { headers } = request;
     const beganMs = clock.monotonicMs();
@@ -154,7 +153,10 @@ class Receiver {
     if (body.length === 0 && wire.length > 0 && saysGzip && !isProtobuf(request.sentContentType)) {
       throw new CodedError('SCRUBJAY_ERR_GUNZIP');
     }
-    if (isEmptyList(body)) return answerAccepted(reply);
+    if (isEmptyList(body)) {
+      answerAccepted(reply);
+      return;
+    }
     this.#bytes.inc(body.length);
     activity.tag('bytes', body.length);
     this.#messageBytes.set(body.length);
@@ -173,7 +175,7 @@ class Receiver {
     if (outcome.kind === 'accepted' || outcome.kind === 'partial') {
       metrics.ackSeconds.observe((clock.monotonicMs() - beganMs) / 1000);
     }
-    return answerOutcome(reply, outcome, this.#partialStatus);
+    answerOutcome(reply, outcome, this.#partialStatus);
   }
 }
 

@@ -199,8 +199,6 @@ export type LinkSelection =
       readonly traces: readonly string[];
       readonly days: readonly number[];
     }
-  /** Of all traces whose low 64 bits are within, both inclusive. */
-  | { readonly of: 'range'; readonly from: bigint; readonly to: bigint }
   /** Rows stored in `within` of traces that have one stored in `at`. */
   | {
       readonly of: 'moment';
@@ -220,6 +218,11 @@ export interface LinkReader {
   ): Promise<ReadonlyMap<bigint, number>>;
   /** In no special order. */
   rows(selection: LinkSelection, signal?: AbortSignal): Promise<LinkRow[]>;
+  /**
+   * The rows of all traces whose low 64 bits are in the range, both ends inclusive: lists of rows,
+   * made as they are asked for, with all of a trace in the same list.
+   */
+  range(from: bigint, to: bigint, signal?: AbortSignal): Promise<Iterable<LinkRow[]>>;
   /** The traces of a day, some more than once: each as LinkRow.trace, low word first. */
   traces(day: number, signal?: AbortSignal): AsyncIterable<Uint32Array>;
   /** Ascending numbers that cut the traces by their low 64 bits into ranges of about equal rows. */

@@ -44,7 +44,11 @@ export function toV1(span) {
     annotations: [
       { timestamp, value: begin, endpoint },
       { timestamp: timestamp + duration, value: end, endpoint },
-      ...(span.annotations ?? []).map((annotation) => ({ ...annotation, endpoint })),
+      ...(span.annotations ?? []).map(({ timestamp: at, value }) => ({
+        timestamp: at,
+        value,
+        endpoint,
+      })),
     ],
     binaryAnnotations: [
       ...Object.entries(span.tags).map(([key, value]) => ({ key, value, endpoint })),

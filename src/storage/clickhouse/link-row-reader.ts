@@ -62,6 +62,20 @@ export class LinkRowReader {
     return this.#p < this.#data.length;
   }
 
+  /** Lists of `min` rows or some more: never is a trace in two, if the rows are sorted by trace. */
+  *traces(min: number): Generator<LinkRow[], void> {
+    let rows: LinkRow[] = [];
+    while (this.#p < this.#data.length) {
+      const row = this.#row();
+      if (rows.length >= min && row.trace !== rows.at(-1)!.trace) {
+        yield rows;
+        rows = [];
+      }
+      rows.push(row);
+    }
+    if (rows.length > 0) yield rows;
+  }
+
   #row(): LinkRow {
     const tenant = this.#text();
     const trace = this.#id();

@@ -116,6 +116,16 @@ export class ClickHouseLinks implements LinkReader, LinkStore {
     return rows;
   }
 
+  async range(from: bigint, to: bigint, signal?: AbortSignal): Promise<Iterable<LinkRow[]>> {
+    const answer = await this.#query(
+      `SELECT ${LINK_SELECT} FROM ${this.#spans} ` +
+        'WHERE trace_lo BETWEEN {from:UInt64} AND {to:UInt64} ORDER BY trace_lo FORMAT RowBinary',
+      { from, to },
+      signal,
+    );
+    return new LinkRowReader(answer).traces(ROWS_AT_ONCE);
+  }
+
   async *traces(day: number, signal?: AbortSignal): AsyncGenerator<Uint32Array, void> {
     for (let hour = 0; hour < HOURS; hour++) {
       const answer = await this.#query(
@@ -208,10 +218,6 @@ export class ClickHouseLinks implements LinkReader, LinkStore {
           'AND toDate(ts) IN {days:Array(Date)}';
         const lows = traces.map((trace) => numberOf(trace));
         return { where, params: { tenants, traces: lows, days: days.map((day) => isoDay(day)) } };
-      }
-      case 'range': {
-        const { from, to } = selection;
-        return { where: 'trace_lo BETWEEN {from:UInt64} AND {to:UInt64}', params: { from, to } };
       }
       case 'moment':
       default: {

@@ -15,7 +15,7 @@ function withQuery(trace: TraceQuery['trace']) {
         query: { trace },
         tenantOf: (header) => {
           if (header === undefined) throw new CodedError('SCRUBJAY_ERR_TENANT_MISSING');
-          return String(header);
+          return header;
         },
       });
     },

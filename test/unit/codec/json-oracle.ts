@@ -84,6 +84,26 @@ const truthy = (value: Value): boolean =>
 
 const KINDS = ['CLIENT', 'SERVER', 'PRODUCER', 'CONSUMER'];
 
+const orNone = <T>(value: T, isThere: boolean): T | undefined => (isThere ? value : undefined);
+
+function timesOf(value: Record<string, Value>): JsonSpan {
+  const timestamp = integerOf(value['timestamp']) ?? 0;
+  const duration = integerOf(value['duration']) ?? 0;
+  return {
+    timestamp: orNone(timestamp, timestamp > 0),
+    duration: orNone(duration, duration > 0),
+  };
+}
+
+function listsOf(value: Record<string, Value>): JsonSpan {
+  const annotations = annotationsOf(value['annotations']);
+  const tags = tagsOf(value['tags']);
+  return {
+    annotations: orNone(annotations, annotations.length > 0),
+    tags: orNone(tags, Object.keys(tags).length > 0),
+  };
+}
+
 /** The span as it is read back, undefined when it is rejected. */
 export function oracleSpan(value: Value): JsonSpan | undefined {
   if (!isObject(value)) return undefined;
@@ -93,24 +113,18 @@ export function oracleSpan(value: Value): JsonSpan | undefined {
   const parentId = idOf(value['parentId'], 16)?.padStart(16, '0');
   const kind = KINDS.find((name) => name === String(value['kind']).toUpperCase());
   const name = textOf(value['name'])?.toLowerCase();
-  const timestamp = integerOf(value['timestamp']) ?? 0;
-  const duration = integerOf(value['duration']) ?? 0;
-  const annotations = annotationsOf(value['annotations']);
-  const tags = tagsOf(value['tags']);
   const members: JsonSpan = {
     traceId,
     id,
-    parentId: parentId === id || parentId === '0'.repeat(16) ? undefined : parentId,
-    kind: typeof value['kind'] === 'string' ? kind : undefined,
-    name: name === '' ? undefined : name,
-    timestamp: timestamp > 0 ? timestamp : undefined,
-    duration: duration > 0 ? duration : undefined,
+    parentId: orNone(parentId, parentId !== id && parentId !== '0'.repeat(16)),
+    kind: orNone(kind, typeof value['kind'] === 'string'),
+    name: orNone(name, name !== ''),
+    ...timesOf(value),
     localEndpoint: endpointOf(value['localEndpoint']),
     remoteEndpoint: endpointOf(value['remoteEndpoint']),
-    annotations: annotations.length > 0 ? annotations : undefined,
-    tags: Object.keys(tags).length > 0 ? tags : undefined,
-    debug: truthy(value['debug']) || undefined,
-    shared: (truthy(value['shared']) && kind !== 'CLIENT') || undefined,
+    ...listsOf(value),
+    debug: orNone(true, truthy(value['debug'])),
+    shared: orNone(true, truthy(value['shared']) && kind !== 'CLIENT'),
   };
   return Object.fromEntries(Object.entries(members).filter(([, member]) => member !== undefined));
 }

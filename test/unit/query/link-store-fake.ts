@@ -87,6 +87,17 @@ export class FakeLinks implements LinkReader, LinkStore {
     return Promise.resolve(this.stored.filter(isSelected));
   }
 
+  range(from: bigint, to: bigint): Promise<Iterable<LinkRow[]>> {
+    const traces = new Map<string, LinkRow[]>();
+    for (const row of this.stored) {
+      if (numberOf(row.trace) < from || numberOf(row.trace) > to) continue;
+      const rows = traces.get(row.trace);
+      if (rows === undefined) traces.set(row.trace, [row]);
+      else rows.push(row);
+    }
+    return Promise.resolve(traces.values());
+  }
+
   // oxlint-disable-next-line require-await -- a generator that is asynchronous by contract
   async *traces(day: number): AsyncGenerator<Uint32Array, void> {
     for (const row of this.stored) {
@@ -135,8 +146,6 @@ export class FakeLinks implements LinkReader, LinkStore {
         return (row) =>
           tenants.includes(row.tenant) && traces.includes(row.trace) && days.includes(dayOf(row));
       }
-      case 'range':
-        return ({ trace }) => numberOf(trace) >= selection.from && numberOf(trace) <= selection.to;
       case 'moment':
       default: {
         const { tenant, at, within } = selection;
