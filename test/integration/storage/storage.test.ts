@@ -135,9 +135,7 @@ describe('ClickHouseStorage, embedded', () => {
 
   test.each<[string, Partial<InsertSource>, string, number]>([
     ['a cut block', { bytes: -1 }, 'poison', 33],
-    ['more bytes than the file has', { bytes: 100_000 }, 'retry', 0],
     ['another number of rows', { rows: 1 }, 'retry', 0],
-    ['a file that is not there', { path: '.gone' }, 'retry', 0],
   ])('refuses %s', async (_, change, failure, code) => {
     const wrong = {
       ...source,
@@ -146,6 +144,19 @@ describe('ClickHouseStorage, embedded', () => {
       path: `${source.path}${change.path ?? ''}`,
     };
     await expect(writer.insert(wrong)).rejects.toMatchObject({ failure, code });
+    expect(storage.health().state).toBe('up');
+  });
+
+  test.each<[string, Partial<InsertSource>]>([
+    ['more bytes than the file has', { bytes: 100_000 }],
+    ['a file that is not there', { path: '.gone' }],
+  ])('sends nothing of %s', async (_, change) => {
+    const wrong = {
+      ...source,
+      bytes: source.bytes + (change.bytes ?? 0),
+      path: `${source.path}${change.path ?? ''}`,
+    };
+    await expect(writer.insert(wrong)).rejects.toThrow(/cannot be read/);
     expect(storage.health().state).toBe('up');
   });
 
