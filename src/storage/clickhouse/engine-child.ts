@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { DataType, load, open } from 'ffi-rs';
 
-const NICENESS = 5;
+const NICENESS = 10;
 const EXIT_STOPPED = 0;
 /** The engine ended without being asked: a failed start or a crash of its main loop. */
 const EXIT_ENGINE = 70;
@@ -93,6 +93,20 @@ function reportPort(portFile: string): void {
   }, PORT_POLL_MS);
 }
 
+/**
+ * Under load spans are taken first and inserted second: the log holds what waits. Linux shares
+ * time between sessions before it looks at niceness (sched(7), autogroup), and the engine, started
+ * detached, leads a session of its own.
+ */
+function yieldToParent(): void {
+  os.setPriority(NICENESS);
+  try {
+    fs.writeFileSync('/proc/self/autogroup', String(NICENESS));
+  } catch {
+    // Not Linux, or built without it.
+  }
+}
+
 function run(library: string, config: string): void {
   open({ library: LIBRARY, path: library });
   const portFile = join(dirname(config), 'engine.port');
@@ -105,8 +119,7 @@ function run(library: string, config: string): void {
   } catch {
     // Not Linux, or not allowed.
   }
-  // Under load spans are taken first and inserted second: the log holds what waits.
-  os.setPriority(NICENESS);
+  yieldToParent();
   let stopping = false;
   const stop = (): void => {
     stopping = true;

@@ -1,6 +1,6 @@
 /** The embedded engine for real: it survives what local processes send, and never outlives us. */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -193,6 +193,11 @@ describe('EmbeddedEngine, running', () => {
     expect(subject.downs).toEqual([expect.stringContaining('SIGKILL')]);
     const { values } = await subject.metrics.engineRestarts.get();
     expect(values[0]?.value).toBe(1);
+  });
+
+  test.runIf(existsSync('/proc/self/autogroup'))('gives way to its parent', () => {
+    const group = readFileSync(`/proc/${pidOf(subject)}/autogroup`, 'utf8');
+    expect(group).toMatch(/ nice 10\n$/);
   });
 
   test('leaves SIGTERM, SIGINT and SIGHUP to its parent', async () => {
