@@ -6,7 +6,7 @@ import type { RejectReason } from '../model/reasons.ts';
 import { FLAG_DEBUG, FLAG_SHARED } from '../model/span-batch.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
 import { parseSpanId, parseTraceId } from './ids.ts';
-import { CLOSE_OBJECT, LOWER_HEX, QUOTE } from './json-reader.ts';
+import { CLOSE_OBJECT, QUOTE } from './json-reader.ts';
 import { expectedText, memberName } from './json-text.ts';
 import type { JsonReader } from './json-reader.ts';
 import { readAnnotations, readEndpoint, readTags } from './json-v2-parts.ts';
@@ -41,8 +41,6 @@ export class JsonV2Span implements PartTarget {
   readonly #values: JsonValues;
   #hasTraceId = false;
   #hasId = false;
-  #hi = 0;
-  #lo = 0;
 
   constructor(values: JsonValues) {
     this.#values = values;
@@ -148,43 +146,26 @@ export class JsonV2Span implements PartTarget {
     }
   }
 
-  /** Sixteen lower-case hex digits at `at` into #hi and #lo; false: they are not. */
-  #hex16(at: number): boolean {
-    const { source } = this.#r;
-    let hi = 0;
-    let lo = 0;
-    let seen = 0;
-    for (let i = at; i < at + 8; i++) {
-      const digit = LOWER_HEX[source[i]!]!;
-      seen |= digit;
-      hi = (hi << 4) | digit;
-    }
-    for (let i = at + 8; i < at + 16; i++) {
-      const digit = LOWER_HEX[source[i]!]!;
-      seen |= digit;
-      lo = (lo << 4) | digit;
-    }
-    this.#hi = hi >>> 0;
-    this.#lo = lo >>> 0;
-    return seen < 256;
-  }
-
   #traceId(): void {
     const r = this.#r;
     if (r.peek() === QUOTE) {
       const at = r.p + 1;
       const { source } = r;
-      if (source[at + 32] === QUOTE && this.#hex16(at)) {
-        const hi = this.#hi;
-        const lo = this.#lo;
-        if (this.#hex16(at + 16) && (hi | lo | this.#hi | this.#lo) !== 0) {
-          this.batch.setTraceId(hi, lo, this.#hi, this.#lo);
+      if (source[at + 32] === QUOTE && this.#values.hex16(at)) {
+        const hi = this.#values.hi;
+        const lo = this.#values.lo;
+        if (this.#values.hex16(at + 16) && (hi | lo | this.#values.hi | this.#values.lo) !== 0) {
+          this.batch.setTraceId(hi, lo, this.#values.hi, this.#values.lo);
           this.#hasTraceId = true;
           r.p = at + 33;
           return;
         }
-      } else if (source[at + 16] === QUOTE && this.#hex16(at) && (this.#hi | this.#lo) !== 0) {
-        this.batch.setTraceId(0, 0, this.#hi, this.#lo);
+      } else if (
+        source[at + 16] === QUOTE &&
+        this.#values.hex16(at) &&
+        (this.#values.hi | this.#values.lo) !== 0
+      ) {
+        this.batch.setTraceId(0, 0, this.#values.hi, this.#values.lo);
         this.#hasTraceId = true;
         r.p = at + 17;
         return;
@@ -205,9 +186,9 @@ export class JsonV2Span implements PartTarget {
   #id(): true {
     const r = this.#r;
     const at = r.p + 1;
-    const usual = r.source[r.p] === QUOTE && r.source[at + 16] === QUOTE && this.#hex16(at);
-    if (usual && (this.#hi | this.#lo) !== 0) {
-      this.batch.setId(this.#hi, this.#lo);
+    const usual = r.source[r.p] === QUOTE && r.source[at + 16] === QUOTE && this.#values.hex16(at);
+    if (usual && (this.#values.hi | this.#values.lo) !== 0) {
+      this.batch.setId(this.#values.hi, this.#values.lo);
       this.#hasId = true;
       r.p = at + 17;
       return true;
@@ -223,13 +204,10 @@ export class JsonV2Span implements PartTarget {
 
   /** The text of an id of any form; undefined: there is none, or it was rejected. */
   #idText(reason: RejectReason, name: string): string | undefined {
-    const r = this.#r;
-    const kind = r.kind();
-    if (kind === 'string' || kind === 'number') {
-      this.#values.readText();
-      return r.textString();
-    }
-    r.skipValue();
+    const text = this.#values.scalarText();
+    if (text !== undefined) return text;
+    const kind = this.#r.kind();
+    this.#r.skipValue();
     if (kind !== 'null')
       this.#reject('malformed_span', `Expected a string but was ${kind} (${name})`);
     else this.#reject(reason, `Missing : ${name}`);
@@ -239,19 +217,18 @@ export class JsonV2Span implements PartTarget {
   #parentId(): true {
     const r = this.#r;
     const at = r.p + 1;
-    if (r.source[r.p] === QUOTE && r.source[at + 16] === QUOTE && this.#hex16(at)) {
-      this.batch.setParentId(this.#hi, this.#lo);
+    if (r.source[r.p] === QUOTE && r.source[at + 16] === QUOTE && this.#values.hex16(at)) {
+      this.batch.setParentId(this.#values.hi, this.#values.lo);
       r.p = at + 17;
       return true;
     }
-    const kind = r.kind();
-    if (kind !== 'string' && kind !== 'number') {
+    const text = this.#values.scalarText();
+    if (text === undefined) {
+      if (r.kind() !== 'null') this.#values.report.normalize('parent_dropped');
       r.skipValue();
-      if (kind !== 'null') this.#values.report.normalize('parent_dropped');
       return true;
     }
-    this.#values.readText();
-    const { words, fault } = parseSpanId(r.textString(), 'parentId', this.#values.report);
+    const { words, fault } = parseSpanId(text, 'parentId', this.#values.report);
     if (fault === '') this.batch.setParentId(words[2], words[3]);
     else this.#values.report.normalize('parent_dropped');
     return true;
@@ -314,12 +291,9 @@ export class JsonV2Span implements PartTarget {
       return true;
     }
     this.#values.report.normalize('flag_typed');
-    if (kind !== 'string' && kind !== 'number') {
-      r.skipValue();
-      return true;
-    }
-    this.#values.readText();
-    this.batch.setFlag(flag, /^(?:true|1)$/i.test(r.textString()));
+    const text = this.#values.scalarText();
+    if (text === undefined) r.skipValue();
+    else this.batch.setFlag(flag, /^(?:true|1)$/i.test(text));
     return true;
   }
 }

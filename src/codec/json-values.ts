@@ -1,15 +1,18 @@
 /**
- * Values of members that every JSON form of a span shares: texts and 64-bit integers with the
+ * Values of members that every JSON form of a span shares: ids, texts and 64-bit integers with the
  * lenient readings of types, each counted.
  */
 import type { DecodeReport } from '../model/decode-report.ts';
 import type { NormalizeRule } from '../model/reasons.ts';
-import { CLOSE_OBJECT, JsonReader, QUOTE, isDigit } from './json-reader.ts';
+import { CLOSE_OBJECT, JsonReader, LOWER_HEX, QUOTE, isDigit } from './json-reader.ts';
 import { integerOf } from './json-text.ts';
 
 export class JsonValues {
   readonly reader = new JsonReader();
   report!: DecodeReport;
+  /** The halves of what hex16() read last. */
+  hi = 0;
+  lo = 0;
 
   /** Reads a string or number into the reader's text. */
   readText(): void {
@@ -47,6 +50,35 @@ export class JsonValues {
     return kind === 'boolean';
   }
 
+  /** The text of a string or number; undefined, and it stays unread: it is neither. */
+  scalarText(): string | undefined {
+    const kind = this.reader.kind();
+    if (kind !== 'string' && kind !== 'number') return undefined;
+    this.readText();
+    return this.reader.textString();
+  }
+
+  /** Sixteen lower-case hex digits at `at` into hi and lo; false: they are not. */
+  hex16(at: number): boolean {
+    const { source } = this.reader;
+    let hi = 0;
+    let lo = 0;
+    let seen = 0;
+    for (let i = at; i < at + 8; i++) {
+      const digit = LOWER_HEX[source[i]!]!;
+      seen |= digit;
+      hi = (hi << 4) | digit;
+    }
+    for (let i = at + 8; i < at + 16; i++) {
+      const digit = LOWER_HEX[source[i]!]!;
+      seen |= digit;
+      lo = (lo << 4) | digit;
+    }
+    this.hi = hi >>> 0;
+    this.lo = lo >>> 0;
+    return seen < 256;
+  }
+
   /** An integer of 64 bits; undefined: null, or nothing that could be one, counted as `dropped`. */
   integer(dropped: NormalizeRule = 'time_dropped'): number | bigint | undefined {
     const r = this.reader;
@@ -71,14 +103,12 @@ export class JsonValues {
 
   #oddInteger(dropped: NormalizeRule): number | bigint | undefined {
     const r = this.reader;
-    const kind = r.kind();
-    if (kind !== 'string' && kind !== 'number') {
+    const text = this.scalarText();
+    if (text === undefined) {
+      if (r.kind() !== 'null') this.report.normalize(dropped);
       r.skipValue();
-      if (kind !== 'null') this.report.normalize(dropped);
       return undefined;
     }
-    this.readText();
-    const text = r.textString();
     const value = integerOf(text);
     if (Number.isNaN(value)) {
       this.report.normalize(dropped);

@@ -14,7 +14,7 @@ import type { DecodeReport, RowGate } from '../model/decode-report.ts';
 import type { RejectReason } from '../model/reasons.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
 import { parseTraceId } from './ids.ts';
-import { CLOSE_OBJECT, LOWER_HEX, QUOTE } from './json-reader.ts';
+import { CLOSE_OBJECT, QUOTE } from './json-reader.ts';
 import { memberName } from './json-text.ts';
 import { JsonValues } from './json-values.ts';
 import { convertV1 } from './v1-convert.ts';
@@ -43,8 +43,6 @@ class V1JsonSpan {
   detail = '';
   readonly #r = this.values.reader;
   readonly #parts: V1JsonParts;
-  #hi = 0;
-  #lo = 0;
 
   /** @param seed of hash tables; unknown to senders */
   constructor(seed: number) {
@@ -149,31 +147,11 @@ class V1JsonSpan {
     }
   }
 
-  /** Sixteen lower-case hex digits at `at` into #hi and #lo; false: they are not. */
-  #hex16(at: number): boolean {
-    const { source } = this.#r;
-    let hi = 0;
-    let lo = 0;
-    let seen = 0;
-    for (let i = at; i < at + 8; i++) {
-      const digit = LOWER_HEX[source[i]!]!;
-      seen |= digit;
-      hi = (hi << 4) | digit;
-    }
-    for (let i = at + 8; i < at + 16; i++) {
-      const digit = LOWER_HEX[source[i]!]!;
-      seen |= digit;
-      lo = (lo << 4) | digit;
-    }
-    this.#hi = hi >>> 0;
-    this.#lo = lo >>> 0;
-    return seen < 256;
-  }
-
   /** A string of exactly sixteen digits into #hi and #lo, and behind it. */
   #usualId(): boolean {
     const r = this.#r;
-    if (r.peek() !== QUOTE || r.source[r.p + 17] !== QUOTE || !this.#hex16(r.p + 1)) return false;
+    if (r.peek() !== QUOTE || r.source[r.p + 17] !== QUOTE || !this.values.hex16(r.p + 1))
+      return false;
     r.p += 18;
     return true;
   }
@@ -184,14 +162,18 @@ class V1JsonSpan {
     if (this.#usualId()) {
       traceId[0] = 0;
       traceId[1] = 0;
-    } else if (r.source[r.p] === QUOTE && r.source[r.p + 33] === QUOTE && this.#hex16(r.p + 1)) {
-      traceId[0] = this.#hi;
-      traceId[1] = this.#lo;
-      if (!this.#hex16(r.p + 17)) return this.#oddTraceId();
+    } else if (
+      r.source[r.p] === QUOTE &&
+      r.source[r.p + 33] === QUOTE &&
+      this.values.hex16(r.p + 1)
+    ) {
+      traceId[0] = this.values.hi;
+      traceId[1] = this.values.lo;
+      if (!this.values.hex16(r.p + 17)) return this.#oddTraceId();
       r.p += 34;
     } else return this.#oddTraceId();
-    traceId[2] = this.#hi;
-    traceId[3] = this.#lo;
+    traceId[2] = this.values.hi;
+    traceId[3] = this.values.lo;
   }
 
   #oddTraceId(): void {
@@ -215,10 +197,10 @@ class V1JsonSpan {
         this.#reject('invalid_span_id', notHex(text));
         return;
       }
-      [, , this.#hi, this.#lo] = words;
+      [, , this.values.hi, this.values.lo] = words;
     }
-    this.span.idHi = this.#hi;
-    this.span.idLo = this.#lo;
+    this.span.idHi = this.values.hi;
+    this.span.idLo = this.values.lo;
   }
 
   #parentId(): void {
@@ -230,21 +212,18 @@ class V1JsonSpan {
         this.values.report.normalize('parent_dropped');
         return;
       }
-      [, , this.#hi, this.#lo] = words;
+      [, , this.values.hi, this.values.lo] = words;
     }
-    this.span.parentHi = this.#hi;
-    this.span.parentLo = this.#lo;
+    this.span.parentHi = this.values.hi;
+    this.span.parentLo = this.values.lo;
   }
 
   /** The text of an id of any form; undefined: there is none. */
   #idText(name: IdName): string | undefined {
-    const r = this.#r;
-    const kind = r.kind();
-    if (kind === 'string' || kind === 'number') {
-      this.values.readText();
-      return r.textString();
-    }
-    r.skipValue();
+    const text = this.values.scalarText();
+    if (text !== undefined) return text;
+    const kind = this.#r.kind();
+    this.#r.skipValue();
     if (kind === 'null') return undefined;
     if (name === 'parentId') this.values.report.normalize('parent_dropped');
     else this.#reject('malformed_span', `Expected a string but was ${kind} (${name})`);
@@ -283,10 +262,9 @@ class V1JsonSpan {
       return;
     }
     if (kind !== 'null') this.values.report.normalize('flag_typed');
-    if (kind === 'string' || kind === 'number') {
-      this.values.readText();
-      if (/^(?:true|1)$/i.test(r.textString())) this.span.debug = true;
-    } else r.skipValue();
+    const text = this.values.scalarText();
+    if (text === undefined) r.skipValue();
+    else if (/^(?:true|1)$/i.test(text)) this.span.debug = true;
   }
 }
 
