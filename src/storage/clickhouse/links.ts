@@ -18,6 +18,7 @@ import type { Client, ReadLimits } from './client.ts';
 import { SPANS_TABLE } from './ddl.ts';
 import { LINK_SELECT, LinkRowReader } from './link-row-reader.ts';
 import { LINKS_TABLE, LINK_COLUMNS } from './schema-links.ts';
+import type { SchemaGuard } from './schema-guard.ts';
 
 const HOURS = 24;
 const HOUR_S = 3600;
@@ -55,8 +56,7 @@ export interface ClickHouseLinksOptions {
   readonly client: Client;
   /** Of the sums; never the same for two collectors at work. */
   readonly owner: string;
-  /** Makes missing tables again; called before a schema failure is passed on. */
-  readonly ensureSchema: () => Promise<void>;
+  readonly withSchema: SchemaGuard;
 }
 
 export class ClickHouseLinks implements LinkReader, LinkStore {
@@ -156,7 +156,7 @@ export class ClickHouseLinks implements LinkReader, LinkStore {
   }
 
   async load(): Promise<SavedLinks> {
-    const answer = await this.#withSchema(() =>
+    const answer = await this.#options.withSchema(() =>
       this.#query(
         `SELECT ${COLUMN_NAMES.map((name) => textual(name)).join(', ')} ` +
           `FROM ${this.#links} FINAL WHERE owner = {owner:String} FORMAT JSONCompactEachRow`,
@@ -183,7 +183,7 @@ export class ClickHouseLinks implements LinkReader, LinkStore {
       ...days.map((day) => rowOfDay(owner, version, day)),
       ...buckets.map(({ tenant, bucket }) => rowOfBucket(owner, tenant, version, bucket)),
     ].map((row) => `${JSON.stringify(row)}\n`);
-    await this.#withSchema(async () => {
+    await this.#options.withSchema(async () => {
       const written = await client.insert(
         `INSERT INTO ${this.#links} (${COLUMN_NAMES.join(', ')}) FORMAT JSONCompactEachRow`,
         Readable.from([Buffer.from(lines.join(''))]),
@@ -196,7 +196,7 @@ export class ClickHouseLinks implements LinkReader, LinkStore {
 
   async clear(): Promise<void> {
     const { owner, client } = this.#options;
-    await this.#withSchema(() =>
+    await this.#options.withSchema(() =>
       client.command(`ALTER TABLE ${this.#links} DELETE WHERE owner = {owner:String}`, {
         params: { owner },
         settings: { mutations_sync: '1', max_execution_time: 60 },
@@ -247,16 +247,6 @@ export class ClickHouseLinks implements LinkReader, LinkStore {
       params,
       ...(signal === undefined ? {} : { signal }),
     });
-  }
-
-  async #withSchema<T>(call: () => Promise<T>): Promise<T> {
-    try {
-      return await call();
-    } catch (error) {
-      const isSchema = error instanceof StorageError && error.failure === 'schema';
-      if (isSchema) await this.#options.ensureSchema();
-      throw error;
-    }
   }
 }
 

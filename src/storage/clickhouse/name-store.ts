@@ -13,6 +13,7 @@ import {
 import type { Client, ReadLimits } from './client.ts';
 import { SPANS_TABLE } from './ddl.ts';
 import { NAMES_TABLE, NAME_MARKS_TABLE, TAG_VALUES_TABLE } from './schema-names.ts';
+import type { SchemaGuard } from './schema-guard.ts';
 
 const DAY_MS = 86_400_000;
 const LIMITS: ReadLimits = { timeoutMs: 10_000, memoryBytes: 200_000_000, threads: 2 };
@@ -35,12 +36,11 @@ type Row = readonly (string | number)[];
 
 export class ClickHouseNameStore implements NameStore {
   readonly #client: Client;
-  readonly #ensureSchema: () => Promise<void>;
+  readonly #withSchema: SchemaGuard;
 
-  /** @param ensureSchema makes missing tables again; called before a schema failure is passed on */
-  constructor(client: Client, ensureSchema: () => Promise<void>) {
+  constructor(client: Client, withSchema: SchemaGuard) {
     this.#client = client;
-    this.#ensureSchema = ensureSchema;
+    this.#withSchema = withSchema;
   }
 
   async record(names: readonly NamesOfTenant[]): Promise<void> {
@@ -154,15 +154,6 @@ export class ClickHouseNameStore implements NameStore {
     );
     if (written !== rows.length) {
       throw new StorageError('retry', 0, `${written} of ${rows.length} names written`);
-    }
-  }
-
-  async #withSchema<T>(call: () => Promise<T>): Promise<T> {
-    try {
-      return await call();
-    } catch (error) {
-      if (error instanceof StorageError && error.failure === 'schema') await this.#ensureSchema();
-      throw error;
     }
   }
 }

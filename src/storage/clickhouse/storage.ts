@@ -28,6 +28,7 @@ import { ClickHouseLinks } from './links.ts';
 import { applyRetention, migrate } from './migrations.ts';
 import { ClickHouseNameStore } from './name-store.ts';
 import { ClickHouseSpanWriter } from './writer.ts';
+import { createSchemaGuard } from './schema-guard.ts';
 
 export interface ClickHouseStorageOptions {
   readonly settings: ClickHouseSettingValues;
@@ -69,7 +70,8 @@ export class ClickHouseStorage implements Storage {
     const { settings } = options;
     this.#options = options;
     this.#client = new Client(settings.database);
-    this.#writer = new ClickHouseSpanWriter(this.#client, () => this.#ensureSchema());
+    const withSchema = createSchemaGuard(() => this.#ensureSchema());
+    this.#writer = new ClickHouseSpanWriter(this.#client, withSchema);
     this.writer = this.#writer;
     this.encoder = options.encoder;
     this.reader = options.createReader(this.#client);
@@ -78,9 +80,9 @@ export class ClickHouseStorage implements Storage {
       client: this.#client,
       // Collectors that share a server count each for itself.
       owner: settings.url === '' ? '' : `${hostname()} ${options.engineDir}`,
-      ensureSchema: () => this.#ensureSchema(),
+      withSchema,
     });
-    this.names = new ClickHouseNameStore(this.#client, () => this.#ensureSchema());
+    this.names = new ClickHouseNameStore(this.#client, withSchema);
     if (settings.url === '') this.#engine = this.#createEngine();
   }
 

@@ -8,6 +8,7 @@ import type { ClickHouseSettings } from '@clickhouse/client';
 import { StorageError, type InsertSource, type RowsByDay, type SpanWriter } from '../contract.ts';
 import type { Client, ReadLimits } from './client.ts';
 import { SPANS_TABLE, SPAN_COLUMN_LIST, SPAN_STRUCTURE } from './ddl.ts';
+import type { SchemaGuard } from './schema-guard.ts';
 
 const READ_BYTES = 1024 * 1024;
 const DAY_MS = 86_400_000;
@@ -29,16 +30,15 @@ const INSERT_SETTINGS: ClickHouseSettings = {
 
 export class ClickHouseSpanWriter implements SpanWriter {
   readonly #client: Client;
-  readonly #ensureSchema: () => Promise<void>;
+  readonly #withSchema: SchemaGuard;
   readonly #stop = new AbortController();
   /** Batches of which no insert can be under way: the last one was seen to its end. */
   readonly #ended = new Set<bigint>();
   #attempts = 0;
 
-  /** @param ensureSchema makes missing tables again; called before a schema failure is passed on */
-  constructor(client: Client, ensureSchema: () => Promise<void>) {
+  constructor(client: Client, withSchema: SchemaGuard) {
     this.#client = client;
-    this.#ensureSchema = ensureSchema;
+    this.#withSchema = withSchema;
   }
 
   async insert(source: InsertSource, onlyDays?: readonly number[]): Promise<void> {
@@ -102,15 +102,6 @@ export class ClickHouseSpanWriter implements SpanWriter {
       return await this.#client.insert(`${target} ${select}`, body, { ...call, params });
     } finally {
       await file.close();
-    }
-  }
-
-  async #withSchema<T>(call: () => Promise<T>): Promise<T> {
-    try {
-      return await call();
-    } catch (error) {
-      if (error instanceof StorageError && error.failure === 'schema') await this.#ensureSchema();
-      throw error;
     }
   }
 }

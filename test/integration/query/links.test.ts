@@ -7,51 +7,20 @@ import { systemClock } from '../../../src/base/clock.ts';
 import { decodeJsonV2 } from '../../../src/codec/json-v2.ts';
 import { DecodeReport } from '../../../src/model/decode-report.ts';
 import { SpanBatch } from '../../../src/model/span-batch.ts';
-import type { LinkRow, Storage, TraceSearcher } from '../../../src/storage/contract.ts';
+import type { LinkRow, Storage } from '../../../src/storage/contract.ts';
 import { LinkIndex } from '../../../src/query/link-index.ts';
-import type { Client } from '../../../src/storage/clickhouse/client.ts';
-import {
-  clickhouseSettings,
-  type ClickHouseSettingValues,
-} from '../../../src/storage/clickhouse/config.ts';
-import { NativeBlockEncoder } from '../../../src/storage/clickhouse/native-block.ts';
-import { ClickHouseTraceReader } from '../../../src/storage/clickhouse/reader.ts';
-import { ClickHouseStorage } from '../../../src/storage/clickhouse/storage.ts';
+import { openStorage } from '../open-storage.ts';
 import { createLogger } from '../../../src/telemetry/logger.ts';
-import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { LIMITS, admitAll } from '../../unit/codec/v1-batch-reader.ts';
 
 type JsonSpan = Record<string, unknown>;
 
-const READ_LIMITS = { timeoutMs: 20_000, memoryBytes: 500_000_000, threads: 1 };
-const DEFAULTS = Object.fromEntries(
-  Object.entries(clickhouseSettings).map(([key, setting]) => [key, setting.default]),
-) as unknown as ClickHouseSettingValues;
 const DAY_MS = 86_400_000;
 const DAY = 19_675;
 /** 23:59:59.9 of that day. */
 const LATE_US = (DAY + 1) * DAY_MS * 1000 - 100_000;
 const { signal } = new AbortController();
 const root = mkdtempSync(join(tmpdir(), 'scrubjay-links-'));
-
-function createStorage(): { storage: Storage; client: Client } {
-  let client: Client | undefined;
-  const storage = new ClickHouseStorage({
-    settings: { ...DEFAULTS, retentionMs: 0 },
-    engineDir: join(root, 'engine'),
-    encoder: new NativeBlockEncoder(),
-    createReader: (given) => {
-      client = given;
-      return new ClickHouseTraceReader(given, READ_LIMITS);
-    },
-    createSearcher: () => ({}) as TraceSearcher,
-    logger: createLogger('silent', false),
-    metrics: createMetrics(),
-    clock: systemClock,
-    random: () => 0,
-  });
-  return { storage, client: client! };
-}
 
 const createIndex = ({ links }: Storage): LinkIndex =>
   new LinkIndex({
@@ -86,7 +55,7 @@ const call = (traceId: string, timestamp: number, error = false): JsonSpan[] => 
 const window = { fromMs: 1, toMs: (DAY + 10) * DAY_MS };
 
 describe('Links in ClickHouse', () => {
-  let { storage, client } = createStorage();
+  let { storage, client } = openStorage(join(root, 'engine'), { retentionMs: 0 });
   let index = createIndex(storage);
   let batches = 0n;
   beforeAll(() => storage.start());
@@ -111,7 +80,7 @@ describe('Links in ClickHouse', () => {
   const reopen = async (): Promise<void> => {
     await index.stop(10_000);
     await storage.stop();
-    ({ storage, client } = createStorage());
+    ({ storage, client } = openStorage(join(root, 'engine'), { retentionMs: 0 }));
     await storage.start();
     index = createIndex(storage);
   };

@@ -8,52 +8,17 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
-import type {
-  NamesOfTenant,
-  Storage,
-  TraceReader,
-  TraceSearcher,
-} from '../../../src/storage/contract.ts';
-import type { Client } from '../../../src/storage/clickhouse/client.ts';
-import {
-  clickhouseSettings,
-  type ClickHouseSettingValues,
-} from '../../../src/storage/clickhouse/config.ts';
-import { ClickHouseStorage } from '../../../src/storage/clickhouse/storage.ts';
-import { createLogger } from '../../../src/telemetry/logger.ts';
-import { createMetrics } from '../../../src/telemetry/metrics.ts';
+import type { NamesOfTenant } from '../../../src/storage/contract.ts';
+import { READ_LIMITS, openStorage } from '../open-storage.ts';
 
 const DAY_MS = 86_400_000;
 const TODAY = Math.floor(Date.now() / DAY_MS);
-const LIMITS = { timeoutMs: 20_000, memoryBytes: 500_000_000, threads: 1 };
 const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
-const DEFAULTS = Object.fromEntries(
-  Object.entries(clickhouseSettings).map(([key, setting]) => [key, setting.default]),
-) as unknown as ClickHouseSettingValues;
 
 const root = mkdtempSync(join(tmpdir(), 'scrubjay-names-'));
 afterAll(() => {
   rmSync(root, { recursive: true, force: true });
 });
-
-function createStorage(dir: string, retentionMs: number): { storage: Storage; client: Client } {
-  let client: Client | undefined;
-  const storage = new ClickHouseStorage({
-    settings: { ...DEFAULTS, retentionMs },
-    engineDir: join(root, dir),
-    encoder: { encode: () => new Uint8Array() },
-    createReader: (given) => {
-      client = given;
-      return {} as TraceReader;
-    },
-    createSearcher: () => ({}) as TraceSearcher,
-    logger: createLogger('silent', false),
-    metrics: createMetrics(),
-    clock: systemClock,
-    random: () => 0,
-  });
-  return { storage, client: client! };
-}
 
 const entry = (service: string, name: string, day = TODAY) => ({
   service,
@@ -64,7 +29,7 @@ const entry = (service: string, name: string, day = TODAY) => ({
 });
 
 describe('ClickHouseNameStore', () => {
-  const { storage, client } = createStorage('store', 7 * DAY_MS);
+  const { storage, client } = openStorage(join(root, 'store'), { retentionMs: 7 * DAY_MS });
   const { names } = storage;
   beforeAll(() => storage.start());
   afterAll(() => storage.stop());
@@ -131,7 +96,7 @@ describe('ClickHouseNameStore', () => {
     const ttl = await client.query(
       "SELECT engine_full LIKE '%TTL day + toIntervalDay(8)%' FROM system.tables " +
         "WHERE database = 'scrubjay' AND name IN ('names', 'tag_values') FORMAT TSVRaw",
-      { limits: LIMITS },
+      { limits: READ_LIMITS },
     );
     expect(ttl.toString().trim()).toBe('1\n1');
   });

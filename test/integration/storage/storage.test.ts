@@ -12,63 +12,31 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
-import type {
-  InsertSource,
-  Storage,
-  TraceReader,
-  TraceSearcher,
-} from '../../../src/storage/contract.ts';
+import type { InsertSource, Storage } from '../../../src/storage/contract.ts';
 import type { Client } from '../../../src/storage/clickhouse/client.ts';
-import {
-  clickhouseSettings,
-  type ClickHouseSettingValues,
-} from '../../../src/storage/clickhouse/config.ts';
+import { type ClickHouseSettingValues } from '../../../src/storage/clickhouse/config.ts';
 import { SPAN_COLUMN_LIST } from '../../../src/storage/clickhouse/ddl.ts';
 import { EmbeddedEngine } from '../../../src/storage/clickhouse/engine.ts';
-import { ClickHouseStorage } from '../../../src/storage/clickhouse/storage.ts';
+import { READ_LIMITS, openStorage, type Opened } from '../open-storage.ts';
 import { createLogger } from '../../../src/telemetry/logger.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 
-const LIMITS = { timeoutMs: 20_000, memoryBytes: 500_000_000, threads: 1 };
 const DAY_MS = 86_400_000;
-const DEFAULTS = Object.fromEntries(
-  Object.entries(clickhouseSettings).map(([key, setting]) => [key, setting.default]),
-) as unknown as ClickHouseSettingValues;
 /** A day that is over: it does not change while a test runs. */
 const LAST_DAY = Math.floor(Date.now() / DAY_MS) - 1;
 const ROWS = 3000;
 
-interface Opened {
-  readonly storage: Storage;
-  readonly client: Client;
-}
-
 const root = mkdtempSync(join(tmpdir(), 'scrubjay-storage-'));
 const opened = new Set<Storage>();
 
-function create(engineDir: string, settings: Partial<ClickHouseSettingValues> = {}): Opened {
-  let client: Client | undefined;
-  const storage = new ClickHouseStorage({
-    settings: { ...DEFAULTS, ...settings },
-    engineDir: join(root, engineDir),
-    encoder: { encode: () => new Uint8Array() },
-    createReader: (given) => {
-      client = given;
-      return {} as TraceReader;
-    },
-    createSearcher: () => ({}) as TraceSearcher,
-    logger: createLogger('silent', false),
-    metrics: createMetrics(),
-    clock: systemClock,
-    random: () => 0,
-  });
-  opened.add(storage);
-  if (client === undefined) throw new Error('no reader was created');
-  return { storage, client };
+function create(engineDir: string, settings?: Partial<ClickHouseSettingValues>): Opened {
+  const made = openStorage(join(root, engineDir), settings);
+  opened.add(made.storage);
+  return made;
 }
 
 async function select(client: Client, sql: string): Promise<string> {
-  const answer = await client.query(`SELECT ${sql} FORMAT TSVRaw`, { limits: LIMITS });
+  const answer = await client.query(`SELECT ${sql} FORMAT TSVRaw`, { limits: READ_LIMITS });
   return answer.toString().trimEnd();
 }
 
@@ -82,7 +50,7 @@ async function writeSegment(client: Client, batch: bigint): Promise<InsertSource
       `FROM numbers(${ROWS})`,
   );
   const sql = `SELECT ${SPAN_COLUMN_LIST} FROM scrubjay.spans FORMAT Native`;
-  const block = await client.query(sql, { limits: LIMITS });
+  const block = await client.query(sql, { limits: READ_LIMITS });
   await client.command('TRUNCATE TABLE scrubjay.spans');
   const path = join(root, `segment-${batch}.native`);
   writeFileSync(path, Buffer.concat([block, Buffer.alloc(65_536)]));

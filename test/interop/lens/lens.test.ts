@@ -6,8 +6,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Chromium, findChromium } from './chromium.ts';
 import { serveLens, unpackLens } from './lens-server.ts';
 import type { LensServer } from './lens-server.ts';
-import { loadTestData, startScrubjay } from './scrubjay.ts';
-import type { LoadedTrace, Scrubjay } from './scrubjay.ts';
+import { startScrubjay } from '../scrubjay-process.ts';
+import type { Scrubjay } from '../scrubjay-process.ts';
+import { loadTestData } from './testdata.ts';
+import type { LoadedTrace } from './testdata.ts';
 
 /** The UI as it was unpacked, and pictures of its pages. */
 const ARTIFACTS = fileURLToPath(new URL('../../artifacts/lens', import.meta.url));
