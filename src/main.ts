@@ -2,6 +2,7 @@
 /** The process: arguments, signals, exit codes, and what a person sees first. */
 import { randomBytes } from 'node:crypto';
 import { createApp, type App, type StartInfo } from './app.ts';
+import { allowInlining } from './base/compiler.ts';
 import { CodedError } from './base/errors.ts';
 import { describeConfig } from './config/check-config.ts';
 import { helpText, parseCommandLine } from './config/command-line.ts';
@@ -45,6 +46,7 @@ function checkConfig(): void {
 }
 
 async function serve(): Promise<void> {
+  allowInlining();
   const { config, warnings } = loadConfig(readEnvironment());
   const forPeople = isForPeople(config);
   const logger = createLogger(config.telemetry.logLevel, forPeople);

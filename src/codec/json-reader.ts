@@ -3,7 +3,7 @@
  * this folder shares. Raw control characters inside strings are let pass, as Gson does.
  * Syntax errors are thrown as MALFORMED or TRUNCATED and caught at the codec's boundary.
  */
-import type { ExpectedText } from './json-text.ts';
+import type { Spelling } from './json-text.ts';
 
 export const MALFORMED = new Error('Malformed');
 export const TRUNCATED = new Error('End of input');
@@ -98,13 +98,9 @@ export class JsonReader {
    * Is the text at the present place exactly `name`, which ends in `":`? Then it is read, and a
    * blank behind it, as Python writes one.
    */
-  takesName(name: ExpectedText): boolean {
-    const { p, view } = this;
-    const { words, length } = name;
-    if (p + length > this.end) return false;
-    for (let i = 0; i < words.length; i++) if (view.getInt32(p + 4 * i) !== words[i]) return false;
-    if (view.getInt32(p + length - 4) !== name.last) return false;
-    const after = p + length;
+  takesName(name: Spelling): boolean {
+    if (!name.isAt(this.view, this.p, this.end)) return false;
+    const after = this.p + name.length;
     this.p = this.source[after] === 0x20 ? after + 1 : after;
     return true;
   }
@@ -119,7 +115,7 @@ export class JsonReader {
   readString(): void {
     const { source, end } = this;
     const from = this.p;
-    for (let p = this.#plainEnd(from); p < end; p++) {
+    for (let p = this.plainEnd(from); p < end; p++) {
       const c = source[p]!;
       if (c === QUOTE) {
         this.text = source;
@@ -134,6 +130,23 @@ export class JsonReader {
       }
     }
     throw TRUNCATED;
+  }
+
+  /**
+   * Where the first quote or backslash may be: everything before is neither. Four bytes at a time,
+   * so up to the last three bytes of the source, which the caller looks at one by one.
+   */
+  plainEnd(from: number): number {
+    const { view } = this;
+    const last = this.end - 4;
+    for (let p = from; p <= last; p += 4) {
+      const word = view.getInt32(p, true);
+      const quote = word ^ QUOTES;
+      const backslash = word ^ BACKSLASHES;
+      const ends = ((quote - ONES) & ~quote & HIGHS) | ((backslash - ONES) & ~backslash & HIGHS);
+      if (ends !== 0) return p + ((31 - Math.clz32(ends & -ends)) >>> 3);
+    }
+    return last < from ? from : from + ((last - from + 4) & ~3);
   }
 
   /** Reads a number token into `text`; its grammar is checked. */
@@ -230,7 +243,7 @@ export class JsonReader {
 
   #skipString(): void {
     const { source, end } = this;
-    for (let p = this.#plainEnd(this.p); p < end; p++) {
+    for (let p = this.plainEnd(this.p); p < end; p++) {
       const c = source[p]!;
       if (c === QUOTE) {
         this.p = p + 1;
@@ -242,23 +255,6 @@ export class JsonReader {
       }
     }
     throw TRUNCATED;
-  }
-
-  /**
-   * Where the first quote or backslash may be: everything before is neither. Four bytes at a time,
-   * so up to the last three bytes of the source, which the caller looks at one by one.
-   */
-  #plainEnd(from: number): number {
-    const { view } = this;
-    const last = this.end - 4;
-    for (let p = from; p <= last; p += 4) {
-      const word = view.getInt32(p, true);
-      const quote = word ^ QUOTES;
-      const backslash = word ^ BACKSLASHES;
-      const ends = ((quote - ONES) & ~quote & HIGHS) | ((backslash - ONES) & ~backslash & HIGHS);
-      if (ends !== 0) return p + ((31 - Math.clz32(ends & -ends)) >>> 3);
-    }
-    return last < from ? from : from + ((last - from + 4) & ~3);
   }
 
   #skipScalar(c: number): void {

@@ -1,20 +1,40 @@
 /** Texts of JSON that the codecs look for or read as numbers. */
 
-/** A text of at least four bytes, to be compared four at a time; the last four may overlap. */
-export interface ExpectedText {
-  readonly words: Int32Array;
-  readonly last: number;
+/** A text of 4 to 20 bytes, to be compared four at a time; the last four may overlap. */
+export class Spelling {
   readonly length: number;
-}
+  readonly #first: number;
+  readonly #second: number;
+  readonly #third: number;
+  readonly #fourth: number;
+  readonly #last: number;
 
-export function expectedText(text: string): ExpectedText {
-  const bytes = Buffer.from(text);
-  const words = Int32Array.from({ length: bytes.length >> 2 }, (_, i) => bytes.readInt32BE(4 * i));
-  return { words, last: bytes.readInt32BE(bytes.length - 4), length: bytes.length };
+  constructor(text: string) {
+    const bytes = Buffer.from(text);
+    const last = bytes.length - 4;
+    const wordAt = (at: number): number => bytes.readInt32LE(Math.min(at, last));
+    this.length = bytes.length;
+    this.#first = wordAt(0);
+    this.#second = wordAt(4);
+    this.#third = wordAt(8);
+    this.#fourth = wordAt(12);
+    this.#last = wordAt(last);
+  }
+
+  /** @param end of what may be looked at */
+  isAt(source: DataView, at: number, end: number): boolean {
+    const { length } = this;
+    const last = at + length - 4;
+    if (last + 4 > end || source.getInt32(at, true) !== this.#first) return false;
+    if (length > 8 && source.getInt32(at + 4, true) !== this.#second) return false;
+    if (length > 12 && source.getInt32(at + 8, true) !== this.#third) return false;
+    if (length > 16 && source.getInt32(at + 12, true) !== this.#fourth) return false;
+    return source.getInt32(last, true) === this.#last;
+  }
 }
 
 /** A member name with its closing quote and colon, for takesName. */
-export const memberName = (name: string): ExpectedText => expectedText(`${name}":`);
+export const memberName = (name: string): Spelling => new Spelling(`${name}":`);
 
 /**
  * A JSON number or numeric text as a signed 64-bit integer, clamped, the fraction floored; a

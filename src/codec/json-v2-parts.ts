@@ -11,6 +11,7 @@ import {
   QUOTE,
 } from './json-reader.ts';
 import { memberName } from './json-text.ts';
+import type { JsonReader } from './json-reader.ts';
 import type { JsonValues } from './json-values.ts';
 
 const SERVICE_NAME = memberName('serviceName');
@@ -39,7 +40,17 @@ export function readEndpoint(v: JsonValues, target: PartTarget, side: EndpointCo
   target.looksV2 = true;
   r.p++;
   side.clear(target.batch.rows);
-  if (r.closesAtOnce(CLOSE_OBJECT)) return true;
+  if (!r.closesAtOnce(CLOSE_OBJECT)) readEndpointMembers(v, target, side);
+  return true;
+}
+
+/** From the first member that is left, the closing brace included. */
+export function readEndpointMembers(
+  v: JsonValues,
+  target: PartTarget,
+  side: EndpointColumns,
+): void {
+  const r = v.reader;
   do {
     r.openName();
     if (r.takesName(SERVICE_NAME)) readService(v, target, side);
@@ -47,7 +58,6 @@ export function readEndpoint(v: JsonValues, target: PartTarget, side: EndpointCo
     else if (r.takesName(PORT)) readPort(v, target, side);
     else anyEndpointMember(v, target, side);
   } while (r.more(CLOSE_OBJECT));
-  return true;
 }
 
 function anyEndpointMember(v: JsonValues, target: PartTarget, side: EndpointColumns): void {
@@ -65,9 +75,10 @@ function readService(v: JsonValues, { batch }: PartTarget, side: EndpointColumns
   const r = v.reader;
   // Most spans of a message come from one service: try the name that came last.
   const guess = side.services.followers[0]!;
-  if (r.peek() === QUOTE && side.services.isQuotedAt(guess, r.source, r.view, r.p + 1)) {
+  const taken = r.peek() === QUOTE ? side.services.spelledAt(guess, r.view, r.p + 1) : 0;
+  if (taken > 0) {
     side.serviceIndex[batch.rows] = guess;
-    r.p += side.services.lengthOf(guess) + 2;
+    r.p += taken + 1;
   } else if (v.readLenientText()) {
     batch.setService(side, r.text, r.textFrom, r.textTo);
     side.services.followers[0] = side.serviceIndex[batch.rows]!;
@@ -177,38 +188,44 @@ function readTag(v: JsonValues, batch: SpanBatch): void {
   const { tags, limits } = batch;
   const { keys } = tags;
   let before = 0;
+  let p: number;
   for (;;) {
     r.openName();
     // Spans of one kind have the same keys in the same order: try the key that came next before.
     let key = keys.followers[before]!;
-    if (keys.isQuotedAt(key, source, view, r.p)) r.p += keys.lengthOf(key) + 1;
-    else {
+    let taken = keys.spelledAt(key, view, r.p);
+    if (taken === 0) {
       const first = key;
       key = keys.rarerFollowers[before]!;
-      if (keys.isQuotedAt(key, source, view, r.p)) r.p += keys.lengthOf(key) + 1;
-      else {
-        r.readString();
-        key = batch.tagKey(r.text, r.textFrom, r.textTo);
-      }
+      taken = keys.spelledAt(key, view, r.p);
+      if (taken === 0) key = otherKey(r, batch);
       keys.rarerFollowers[before] = first;
       keys.followers[before] = key;
     }
     before = key;
-    if (source[r.p] !== COLON || tags.rowCount >= limits.tagsMax) break;
-    const value = source[r.p + 1] === 0x20 ? r.p + 2 : r.p + 1;
-    if (source[value] !== QUOTE) break;
-    const after = tags.addQuoted(key, view, value + 1, limits.tagValueBytesMax);
+    p = r.p += taken;
+    if (tags.rowCount >= limits.tagsMax) break;
+    if (source[p] === 0x20) p++;
+    if (source[p] !== QUOTE) break;
+    const after = tags.addQuoted(key, view, p + 1, limits.tagValueBytesMax);
     if (after < 0) break;
     r.p = after;
     if (source[after] !== COMMA) return;
     r.p++;
   }
-  r.expect(COLON);
   if (r.peek() === QUOTE) {
     r.p++;
     r.readString();
     batch.addTagOf(before, r.text, r.textFrom, r.textTo);
   } else typedTag(v, batch, before);
+}
+
+/** A key that was not foreseen, and the colon behind it. */
+function otherKey(r: JsonReader, batch: SpanBatch): number {
+  r.readString();
+  const key = batch.tagKey(r.text, r.textFrom, r.textTo);
+  r.expect(COLON);
+  return key;
 }
 
 /** null drops the tag; any other value counts as its JSON text. */

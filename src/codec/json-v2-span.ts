@@ -7,10 +7,11 @@ import { FLAG_DEBUG, FLAG_SHARED } from '../model/span-batch.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
 import { parseSpanId, parseTraceId } from './ids.ts';
 import { CLOSE_OBJECT, QUOTE } from './json-reader.ts';
-import { expectedText, memberName } from './json-text.ts';
+import { Spelling, memberName } from './json-text.ts';
 import type { JsonReader } from './json-reader.ts';
 import { readAnnotations, readEndpoint, readTags } from './json-v2-parts.ts';
 import type { PartTarget } from './json-v2-parts.ts';
+import { UsualMembers } from './json-v2-usual.ts';
 import type { JsonValues } from './json-values.ts';
 
 const TRACE_ID = memberName('traceId');
@@ -27,7 +28,7 @@ const ANNOTATIONS = memberName('annotations');
 const SHARED = memberName('shared');
 
 const KINDS = ['', 'CLIENT', 'SERVER', 'PRODUCER', 'CONSUMER'];
-const KIND_TEXTS = KINDS.slice(1).map((kind) => expectedText(`${kind}"`));
+const KIND_TEXTS = KINDS.slice(1).map((kind) => new Spelling(`${kind}"`));
 
 export class JsonV2Span implements PartTarget {
   /** Why the span cannot be kept, and in words. */
@@ -41,32 +42,41 @@ export class JsonV2Span implements PartTarget {
   readonly #values: JsonValues;
   #hasTraceId = false;
   #hasId = false;
+  readonly #usual: UsualMembers;
 
   constructor(values: JsonValues) {
     this.#values = values;
     this.#r = values.reader;
+    this.#usual = new UsualMembers(values);
   }
 
   /** Reads the object at the reader's place. */
   read(batch: SpanBatch): void {
     this.batch = batch;
-    this.#hasTraceId = false;
-    this.#hasId = false;
     this.looksV1 = false;
     this.looksV2 = false;
     this.fault = undefined;
     this.detail = '';
     const r = this.#r;
-    r.p++;
-    if (!r.closesAtOnce(CLOSE_OBJECT)) {
-      do {
-        r.openName();
-        if (!this.#usualMember(r.source[r.p]!)) this.#anyMember();
-      } while (r.more(CLOSE_OBJECT));
+    const usual = this.#usual;
+    const from = ++r.p;
+    r.p = usual.read(this, from);
+    this.#hasTraceId = usual.hasTraceId;
+    this.#hasId = usual.hasId;
+    if (r.p > from) while (r.more(CLOSE_OBJECT)) this.#member();
+    else if (!r.closesAtOnce(CLOSE_OBJECT)) {
+      do this.#member();
+      while (r.more(CLOSE_OBJECT));
     }
     if (!this.#hasTraceId) {
       this.#reject('invalid_trace_id', this.#hasId ? 'Missing : traceId' : 'Missing : traceId id');
     } else if (!this.#hasId) this.#reject('invalid_span_id', 'Missing : id');
+  }
+
+  #member(): void {
+    const r = this.#r;
+    r.openName();
+    if (!this.#usualMember(r.source[r.p]!)) this.#anyMember();
   }
 
   #reject(reason: RejectReason, detail: string): void {
@@ -261,9 +271,10 @@ export class JsonV2Span implements PartTarget {
     // Names repeat in the order of the code that made them: try the one that came next before.
     const before = rows === 0 ? 0 : nameIndex[rows - 1]!;
     const guess = names.followers[before]!;
-    if (r.peek() === QUOTE && names.isQuotedAt(guess, r.source, r.view, r.p + 1)) {
+    const taken = r.peek() === QUOTE ? names.spelledAt(guess, r.view, r.p + 1) : 0;
+    if (taken > 0) {
       nameIndex[rows] = guess;
-      r.p += names.lengthOf(guess) + 2;
+      r.p += taken + 1;
     } else if (this.#values.readLenientText()) {
       this.batch.setName(r.text, r.textFrom, r.textTo);
       names.followers[before] = nameIndex[rows]!;

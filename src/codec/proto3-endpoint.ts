@@ -87,13 +87,13 @@ export class EndpointReader {
   }
 
   #service(from: number, to: number, row: number): void {
-    const { source } = this.#wire;
+    const { source, view } = this.#wire;
     const side = this.#side;
     if (from === to) {
       side.serviceIndex[row] = 0;
       return;
     }
-    const likely = this.#likely.find(side.services, source, from, to);
+    const likely = this.#likely.find(side.services, view, from, to);
     // An entry may be longer than the limit of this message: limits differ by tenant.
     if (likely > 0 && to - from <= this.#batch.limits.serviceNameBytesMax) {
       side.serviceIndex[row] = likely;
@@ -102,7 +102,7 @@ export class EndpointReader {
     const text = this.#wire.repaired(from, to);
     if (text === undefined) this.#batch.setService(side, source, from, to);
     else this.#batch.setService(side, text, 0, text.length);
-    this.#likely.note(side.serviceIndex[row]!, source, from, to);
+    this.#likely.note(side.serviceIndex[row]!, view, from, to);
   }
 
   #port(row: number): void {

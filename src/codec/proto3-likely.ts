@@ -11,19 +11,19 @@ export class LikelyEntries {
   readonly #entries = new Uint32Array(SLOTS);
 
   /** Number of the entry source[from, to), which is not empty; 0: not known. */
-  find(dictionary: ByteDictionary, source: Uint8Array, from: number, to: number): number {
+  find(dictionary: ByteDictionary, source: DataView, from: number, to: number): number {
     const entry = this.#entries[slotOf(source, from, to)]!;
-    return dictionary.isAt(entry, source, from, to - from) ? entry : 0;
+    return dictionary.isIn(entry, source, from, to - from) ? entry : 0;
   }
 
   /** The next look for source[from, to) will find this entry. */
-  note(entry: number, source: Uint8Array, from: number, to: number): void {
+  note(entry: number, source: DataView, from: number, to: number): void {
     this.#entries[slotOf(source, from, to)] = entry;
   }
 }
 
-function slotOf(source: Uint8Array, from: number, to: number): number {
+function slotOf(source: DataView, from: number, to: number): number {
   const length = to - from;
-  const middle = source[from + (length >>> 1)]!;
-  return (length * 37 + source[from]! * 5 + middle * 17 + source[to - 1]! * 129) & (SLOTS - 1);
+  const ends = source.getUint8(from) * 5 + source.getUint8(to - 1) * 129;
+  return (length * 37 + ends + source.getUint8(from + (length >>> 1)) * 17) & (SLOTS - 1);
 }

@@ -155,7 +155,7 @@ export class PartReader {
   }
 
   #addTag(keyFrom: number, keyTo: number, from: number, to: number): void {
-    const { source } = this.#wire;
+    const { source, view } = this.#wire;
     const batch = this.#batch;
     const keys = batch.tags.keys;
     const length = keyTo - keyFrom;
@@ -163,16 +163,16 @@ export class PartReader {
       this.#report.normalize('tag_null_dropped');
       return;
     }
-    let key = keys.followers[this.#lastKey]!;
+    let key = keys.followerIn(this.#lastKey, view, keyFrom, length);
     // An entry may be longer than the limit of this message: limits differ by tenant.
-    if (!keys.isAt(key, source, keyFrom, length) || length > batch.limits.tagKeyBytesMax) {
+    if (key === 0 || length > batch.limits.tagKeyBytesMax) {
       key = this.#otherKey(keyFrom, keyTo);
       if (key < 0) return;
     }
     this.#lastKey = key;
     const long = to - from > batch.limits.tagValueBytesMax;
     const text = long ? this.#wire.repaired(from, to) : undefined;
-    if (text === undefined) batch.addTagOf(key, source, from, to, this.#wire.view);
+    if (text === undefined) batch.addTagOf(key, source, from, to, view);
     else batch.addTagOf(key, text, 0, text.length);
   }
 
@@ -185,10 +185,10 @@ export class PartReader {
       return -1;
     }
     const keys = batch.tags.keys;
-    const source = this.#wire.source;
-    const likely = likelyKeys.find(keys, source, keyFrom, keyTo);
+    const { source, view } = this.#wire;
+    const likely = likelyKeys.find(keys, view, keyFrom, keyTo);
     if (likely > 0 && keyTo - keyFrom <= tagKeyBytesMax) {
-      keys.followers[this.#lastKey] = likely;
+      keys.noteFollower(this.#lastKey, likely);
       return likely;
     }
     const text = this.#wire.repaired(keyFrom, keyTo);
@@ -198,8 +198,8 @@ export class PartReader {
     const to = cutAtCodePoint(bytes, from, whole, tagKeyBytesMax);
     if (to < whole) batch.truncations++;
     const key = keys.intern(bytes, from, to);
-    likelyKeys.note(key, source, keyFrom, keyTo);
-    keys.followers[this.#lastKey] = key;
+    likelyKeys.note(key, view, keyFrom, keyTo);
+    keys.noteFollower(this.#lastKey, key);
     return key;
   }
 }

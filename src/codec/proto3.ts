@@ -282,12 +282,12 @@ class SpanReader {
 
   #readName(from: number, to: number): void {
     const batch = this.#batch;
-    const source = this.#wire.source;
+    const { source, view } = this.#wire;
     if (from === to) {
       batch.nameIndex[batch.rows] = 0;
       return;
     }
-    const likely = likelyNames.find(batch.names, source, from, to);
+    const likely = likelyNames.find(batch.names, view, from, to);
     // An entry may be longer than the limit of this message: limits differ by tenant.
     if (likely > 0 && to - from <= batch.limits.nameBytesMax) {
       batch.nameIndex[batch.rows] = likely;
@@ -296,7 +296,7 @@ class SpanReader {
     const text = this.#wire.repaired(from, to);
     if (text === undefined) batch.setName(source, from, to);
     else batch.setName(text, 0, text.length);
-    likelyNames.note(batch.nameIndex[batch.rows]!, source, from, to);
+    likelyNames.note(batch.nameIndex[batch.rows]!, view, from, to);
   }
 }
 

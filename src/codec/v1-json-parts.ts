@@ -1,14 +1,11 @@
 /** Annotations, binary annotations and endpoints of a v1 JSON span, into its V1Span. */
 import type { SpanBatch } from '../model/span-batch.ts';
 import { CLOSE_LIST, CLOSE_OBJECT, OPEN_LIST, OPEN_OBJECT, QUOTE, isDigit } from './json-reader.ts';
-import { memberName } from './json-text.ts';
+import { Spelling, memberName } from './json-text.ts';
 import type { JsonReader } from './json-reader.ts';
-import type { ExpectedText } from './json-text.ts';
 import type { JsonValues } from './json-values.ts';
 import { NO_ENDPOINT, isAddressKey } from './v1-span.ts';
 import type { V1Endpoint, V1Span } from './v1-span.ts';
-
-const BACKSLASH = 0x5c;
 
 const TIMESTAMP = memberName('timestamp');
 const VALUE = memberName('value');
@@ -18,39 +15,9 @@ const SERVICE_NAME = memberName('serviceName');
 const IPV4 = memberName('ipv4');
 const PORT = memberName('port');
 
-/** A fixed text as words of four bytes; the last one overlaps the one before. */
-class Spelling {
-  readonly length: number;
-  readonly #words: readonly number[];
-
-  constructor(text: string) {
-    const bytes = Buffer.from(text);
-    const words: number[] = [];
-    for (let i = 0; i + 4 <= bytes.length; i += 4) words.push(bytes.readInt32BE(i));
-    words.push(bytes.readInt32BE(bytes.length - 4));
-    this.length = bytes.length;
-    this.#words = words;
-  }
-
-  isAt(view: DataView, at: number, end: number): boolean {
-    const words = this.#words;
-    if (end - at < this.length) return false;
-    const last = words.length - 1;
-    for (let i = 0; i < last; i++) if (view.getInt32(at + 4 * i) !== words[i]) return false;
-    return view.getInt32(at + this.length - 4) === words[last];
-  }
-}
-
 const KEY_OPENING = new Spelling('{"key":"');
 const VALUE_OPENING = new Spelling('","value":"');
 const ENDPOINT_OPENING = new Spelling('","endpoint":');
-
-/** Where the string at `from` ends, or its first escape begins. */
-function plainEnd(source: Uint8Array, from: number, end: number): number {
-  let p = from;
-  while (p < end && source[p] !== QUOTE && source[p] !== BACKSLASH) p++;
-  return p;
-}
 
 export class V1JsonParts {
   batch!: SpanBatch;
@@ -136,12 +103,13 @@ export class V1JsonParts {
   }
 
   /** Reads the name of a member behind its quote, and the colon. */
-  #partName(): ExpectedText | undefined {
+  #partName(): Spelling | undefined {
     const r = this.#r;
-    if (r.takesName(KEY)) return KEY;
-    if (r.takesName(VALUE)) return VALUE;
-    if (r.takesName(ENDPOINT)) return ENDPOINT;
-    if (r.takesName(TIMESTAMP)) return TIMESTAMP;
+    const first = r.source[r.p];
+    if (first === 0x74 && r.takesName(TIMESTAMP)) return TIMESTAMP;
+    if (first === 0x76 && r.takesName(VALUE)) return VALUE;
+    if (first === 0x65 && r.takesName(ENDPOINT)) return ENDPOINT;
+    if (first === 0x6b && r.takesName(KEY)) return KEY;
     r.readName();
     const name = r.textString();
     if (name === 'key') return KEY;
@@ -157,11 +125,11 @@ export class V1JsonParts {
     const { view } = this.#span;
     if (!KEY_OPENING.isAt(view, r.p, end)) return false;
     const keyFrom = r.p + KEY_OPENING.length;
-    let p = plainEnd(source, keyFrom, end);
+    let p = r.plainEnd(keyFrom);
     const keyTo = p;
     if (!VALUE_OPENING.isAt(view, p, end)) return false;
     const valueFrom = p + VALUE_OPENING.length;
-    p = plainEnd(source, valueFrom, end);
+    p = r.plainEnd(valueFrom);
     const valueTo = p;
     if (!ENDPOINT_OPENING.isAt(view, p, end)) return false;
     const before = r.p;
@@ -279,12 +247,21 @@ export class V1JsonParts {
 
   #service(endpoint: V1Endpoint): void {
     const r = this.#r;
-    if (!this.#v.readLenientText()) return;
-    this.#span.setService(endpoint, r.text, r.textFrom, r.textTo);
+    const after = r.peek() === QUOTE ? this.#span.setUsualService(endpoint, r.p + 1) : -1;
+    if (after > 0) r.p = after;
+    else if (this.#v.readLenientText())
+      this.#span.setService(endpoint, r.text, r.textFrom, r.textTo);
   }
 
   #ip(endpoint: V1Endpoint, expected: number): void {
     const r = this.#r;
+    if (expected === 4 && r.peek() === QUOTE) {
+      const after = this.#span.setQuotedIp4(endpoint, r.p + 1);
+      if (after > 0) {
+        r.p = after;
+        return;
+      }
+    }
     if (!this.#v.readLenientText() || r.textFrom === r.textTo) return;
     const kind = this.#span.setIpText(endpoint, r.text, r.textFrom, r.textTo);
     if (kind === 0) this.#v.report.normalize('ip_dropped');

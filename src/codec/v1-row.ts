@@ -1,5 +1,4 @@
 /** One row of v2 while it is made of the parts of a v1 span (v1-convert.ts), and its writing. */
-import type { ByteDictionary } from '../model/byte-dictionary.ts';
 import type { EndpointColumns } from '../model/endpoint-columns.ts';
 import { FLAG_DEBUG, FLAG_SHARED } from '../model/span-batch.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
@@ -112,33 +111,16 @@ function writeAnnotation(span: V1Span, batch: SpanBatch, annotation: V1Annotatio
 function writeTag(span: V1Span, batch: SpanBatch, tag: V1Tag, before: number): number {
   const { keyAt, keyLength, valueAt, valueLength } = tag;
   const { keys } = batch.tags;
-  const from = keyAt < 0 ? ~keyAt : keyAt;
-  const bytes = span.bytesAt(keyAt);
-  // Spans of one kind have the same keys in the same order: try the key that came next before.
-  let key = keys.followers[before]!;
-  if (!isEntry(keys, key, bytes, from, keyLength)) {
-    key = batch.tagKey(bytes, from, from + keyLength);
-    keys.followers[before] = key;
+  // Spans of one kind have the same keys in the same order: try those that came next before.
+  let key = keyAt < 0 ? 0 : keys.followerIn(before, span.view, keyAt, keyLength);
+  if (key === 0) {
+    const from = keyAt < 0 ? ~keyAt : keyAt;
+    key = batch.tagKey(span.bytesAt(keyAt), from, from + keyLength);
+    keys.noteFollower(before, key);
   }
-  const valueFrom = valueAt < 0 ? ~valueAt : valueAt;
-  batch.addTagOf(key, span.bytesAt(valueAt), valueFrom, valueFrom + valueLength);
+  if (valueAt < 0) batch.addTagOf(key, span.scratch, ~valueAt, ~valueAt + valueLength);
+  else batch.addTagOf(key, span.source, valueAt, valueAt + valueLength, span.view);
   return key;
-}
-
-/** Is the text entry number `entry`? The number is a guess and may be of no entry any more. */
-function isEntry(
-  dictionary: ByteDictionary,
-  entry: number,
-  bytes: Uint8Array,
-  from: number,
-  length: number,
-): boolean {
-  if (entry >= dictionary.size) return false;
-  const { arena } = dictionary;
-  const start = dictionary.starts[entry]!;
-  if (dictionary.ends[entry]! - start !== length) return false;
-  for (let i = 0; i < length; i++) if (arena[start + i] !== bytes[from + i]) return false;
-  return true;
 }
 
 function writeEndpoint(

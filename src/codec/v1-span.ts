@@ -6,7 +6,7 @@
  * a scratch, which a negative place tells: `~at` is the place there.
  */
 import { ByteDictionary, grown } from '../model/byte-dictionary.ts';
-import { parseIp } from '../model/ip.ts';
+import { parseIp, parseQuotedIp4 } from '../model/ip.ts';
 import type { IpKind, ParsedIp } from '../model/ip.ts';
 import { lowerCased } from '../model/text.ts';
 
@@ -239,6 +239,32 @@ export class V1Span {
       lower === undefined
         ? this.services.intern(bytes, from, to)
         : this.services.intern(lower, 0, lower.length);
+    this.services.followers[0] = endpoint.service;
+  }
+
+  /**
+   * Sets the service that JSON text at source[from…] names, when it is the one that came last.
+   * @returns where the text goes on behind its closing quote; -1: it is another
+   */
+  setUsualService(endpoint: V1Endpoint, from: number): number {
+    const usual = this.services.followers[0]!;
+    const taken = this.services.spelledAt(usual, this.view, from);
+    if (taken === 0) return -1;
+    endpoint.service = usual;
+    return from + taken;
+  }
+
+  /**
+   * Sets the IPv4 address of JSON text at source[from…].
+   * @returns as setUsualService
+   */
+  setQuotedIp4(endpoint: V1Endpoint, from: number): number {
+    const after = parseQuotedIp4(this.source, from, endpoint);
+    if (after >= 0) {
+      endpoint.hasIp4 = true;
+      endpoint.odd = false;
+    }
+    return after;
   }
 
   /** Sets the address that the text is, whatever its kind; 0: it is none. */

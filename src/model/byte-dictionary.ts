@@ -5,6 +5,7 @@
  */
 const SLOTS_MIN = 256;
 const LIKELY_SLOTS = 1024;
+const NO_BYTES = new Uint8Array(0);
 
 export class ByteDictionary {
   /** Number of entries, the empty string included. */
@@ -12,7 +13,7 @@ export class ByteDictionary {
   /** Bytes of `arena` in use. */
   arenaBytes = 1;
   arena: Uint8Array = new Uint8Array(4096);
-  #view = viewOf(this.arena);
+  #view = new DataView(this.arena.buffer);
   /** Where the bytes of entry i begin in `arena`, behind its length; they end at `ends[i]`. */
   starts: Uint32Array = new Uint32Array(128);
   ends: Uint32Array = new Uint32Array(128);
@@ -25,17 +26,28 @@ export class ByteDictionary {
   places: Uint32Array = new Uint32Array(128);
   #slots: Uint32Array = new Uint32Array(SLOTS_MIN);
   #slotOf: Uint32Array = new Uint32Array(128);
-  /** 1: the entry is written in JSON as it is, without escapes. */
-  #plain: Uint8Array = new Uint8Array(128).fill(1, 0, 1);
+  /**
+   * How each entry is spelled in JSON, with what follows it: its length in bytes (0: it needs
+   * escapes), the mask of its last word, its words.
+   */
+  #spellings: Int32Array = new Int32Array(1024);
+  /** Where the spelling of entry i begins and, one further, ends. */
+  #spelledAt: Uint32Array = new Uint32Array(129);
+  readonly #follow: Uint8Array;
   /** Guesses, checked before they are believed: they outlive reset and truncate. */
   readonly #likely = new Uint32Array(LIKELY_SLOTS);
   readonly #seed: number;
 
-  /** @param seed any number that a sender cannot know: it makes collisions unpredictable */
-  constructor(seed: number) {
+  /**
+   * @param seed any number that a sender cannot know: it makes collisions unpredictable
+   * @param follow what follows an entry in JSON: the text of spelledAt
+   */
+  constructor(seed: number, follow = '"') {
     this.#seed = (seed ^ 0x811c9dc5) | 0;
+    this.#follow = Buffer.from(follow);
     this.starts[0] = 1;
     this.ends[0] = 1;
+    this.#spell(0, NO_BYTES, 0, 0);
   }
 
   /**
@@ -74,22 +86,23 @@ export class ByteDictionary {
   }
 
   /**
-   * Does `source` hold entry `entry` at `from` as JSON, with a double quote right behind it? Any
-   * number may be asked for: a guess that is no entry any more is wrong.
-   * @param view of the source: four bytes at a time are compared
+   * Is entry `entry` spelled at `from`, with what follows it in JSON right behind? Any number may
+   * be asked for: a guess that is no entry any more is wrong.
+   * @returns the bytes that both take; 0: something else is there
    */
-  isQuotedAt(entry: number, source: Uint8Array, view: DataView, from: number): boolean {
-    if (entry >= this.size || this.#plain[entry] === 0) return false;
-    const end = this.ends[entry]!;
-    let i = this.starts[entry]!;
-    let p = from;
-    if (source[p + end - i] !== 0x22) return false;
-    for (; i + 4 <= end; i += 4, p += 4) {
-      if (this.#view.getInt32(i) !== view.getInt32(p)) return false;
+  spelledAt(entry: number, source: DataView, from: number): number {
+    if (entry >= this.size) return 0;
+    const spellings = this.#spellings;
+    let at = this.#spelledAt[entry]!;
+    const bytes = spellings[at]!;
+    const mask = spellings[at + 1]!;
+    const last = from + ((bytes - 1) & ~3);
+    if (bytes === 0 || last + 4 > source.byteLength) return 0;
+    at += 2;
+    for (let p = from; p < last; p += 4, at++) {
+      if (source.getInt32(p, true) !== spellings[at]) return 0;
     }
-    const arena = this.arena;
-    for (; i < end; i++) if (arena[i] !== source[p++]) return false;
-    return true;
+    return (source.getInt32(last, true) & mask) === spellings[at] ? bytes : 0;
   }
 
   /** Is source[from, from + length) entry `entry`? Any number may be asked for, as above. */
@@ -102,12 +115,45 @@ export class ByteDictionary {
     return true;
   }
 
-  get capacityBytes(): number {
-    return this.arena.length + 33 * this.starts.length + 4 * this.#slots.length;
+  /** As isAt, four bytes at a time. */
+  isIn(entry: number, source: DataView, from: number, length: number): boolean {
+    if (entry >= this.size) return false;
+    const start = this.starts[entry]!;
+    if (this.ends[entry]! - start !== length) return false;
+    const arena = this.#view;
+    const last = length - 4;
+    for (let i = 0; i < last; i += 4) {
+      if (arena.getInt32(start + i, true) !== source.getInt32(from + i, true)) return false;
+    }
+    if (last >= 0) return arena.getInt32(start + last) === source.getInt32(from + last);
+    for (let i = 0; i < length; i++) {
+      if (arena.getUint8(start + i) !== source.getUint8(from + i)) return false;
+    }
+    return true;
   }
 
-  lengthOf(entry: number): number {
-    return this.ends[entry]! - this.starts[entry]!;
+  /**
+   * Number of the string source[from, from + length), when it is one of the two that followed entry
+   * `before` lately; 0: it is not.
+   */
+  followerIn(before: number, source: DataView, from: number, length: number): number {
+    const usual = this.followers[before]!;
+    if (this.isIn(usual, source, from, length)) return usual;
+    const rarer = this.rarerFollowers[before]!;
+    if (!this.isIn(rarer, source, from, length)) return 0;
+    this.noteFollower(before, rarer);
+    return rarer;
+  }
+
+  /** Entry `entry` was seen behind `before`. */
+  noteFollower(before: number, entry: number): void {
+    this.rarerFollowers[before] = this.followers[before]!;
+    this.followers[before] = entry;
+  }
+
+  get capacityBytes(): number {
+    const entries = 36 * this.starts.length + 4 * this.#slots.length;
+    return this.arena.length + entries + 4 * this.#spellings.length;
   }
 
   /** Bytewise order of two entries, as a comparator has it. */
@@ -156,7 +202,7 @@ export class ByteDictionary {
     this.arena.set(source.subarray(from, to), p);
     this.arenaBytes = p + (to - from);
     this.ends[entry] = this.arenaBytes;
-    this.#plain[entry] = isPlain(source, from, to) ? 1 : 0;
+    this.#spell(entry, source, from, to);
     this.followers[entry] = 0;
     this.rarerFollowers[entry] = 0;
     this.marks[entry] = 0;
@@ -174,7 +220,29 @@ export class ByteDictionary {
 
   #setArena(arena: Uint8Array): void {
     this.arena = arena;
-    this.#view = viewOf(arena);
+    this.#view = new DataView(arena.buffer);
+  }
+
+  #spell(entry: number, source: Uint8Array, from: number, to: number): void {
+    const follow = this.#follow;
+    const bytes = isPlain(source, from, to) ? to - from + follow.length : 0;
+    let at = this.#spelledAt[entry]!;
+    const words = (bytes + 3) >> 2;
+    const end = at + 2 + words;
+    if (end > this.#spellings.length) {
+      const larger = new Int32Array(Math.max(2 * this.#spellings.length, end));
+      larger.set(this.#spellings);
+      this.#spellings = larger;
+    }
+    const spellings = this.#spellings;
+    spellings[at++] = bytes;
+    spellings[at++] = -1 >>> (8 * (4 * words - bytes));
+    spellings.fill(0, at, end);
+    for (let i = 0; i < bytes; i++) {
+      const byte = from + i < to ? source[from + i]! : follow[from + i - to]!;
+      spellings[at + (i >> 2)]! |= byte << (8 * (i & 3));
+    }
+    this.#spelledAt[entry + 1] = end;
   }
 
   #growEntries(): void {
@@ -186,7 +254,7 @@ export class ByteDictionary {
     this.marks = grown32(this.marks, size);
     this.places = grown32(this.places, size);
     this.#slotOf = grown32(this.#slotOf, size);
-    this.#plain = grown(this.#plain, size);
+    this.#spelledAt = grown32(this.#spelledAt, size + 1);
   }
 
   // Entries are put in again in their order, so that taking them back in reverse stays exact.
@@ -217,9 +285,6 @@ function likelySlot(source: Uint8Array, from: number, to: number): number {
   const ends = source[from]! * 5 + source[to - 1]! * 129;
   return ((to - from) * 37 + ends + middle * 17) & (LIKELY_SLOTS - 1);
 }
-
-const viewOf = (array: Uint8Array): DataView =>
-  new DataView(array.buffer, array.byteOffset, array.length);
 
 export function grown(array: Uint8Array, needed: number): Uint8Array {
   const larger = new Uint8Array(Math.max(array.length * 2, needed));

@@ -1,6 +1,6 @@
 /** The columns of the local or the remote endpoints of a batch. */
 import { ByteDictionary, grown, grown32 } from './byte-dictionary.ts';
-import { parseIp } from './ip.ts';
+import { parseIp, parseQuotedIp4 } from './ip.ts';
 import type { IpKind, ParsedIp } from './ip.ts';
 import { cutAtCodePoint, decodeUtf8, lowerCased } from './text.ts';
 
@@ -66,24 +66,9 @@ export class EndpointColumns {
    * @returns where the text goes on behind the quote; -1, and nothing is set, for any other text
    */
   setQuotedIp4(row: number, source: Uint8Array, from: number): number {
-    let p = from;
-    let value = 0;
-    for (let octets = 1; ; octets++) {
-      const start = p;
-      let octet = 0;
-      let c = source[p]!;
-      for (; c >= 0x30 && c <= 0x39; c = source[++p]!) octet = octet * 10 + c - 0x30;
-      const digits = p - start;
-      if (digits === 0 || octet > 255 || (digits > 1 && source[start] === 0x30)) return -1;
-      value = value * 256 + octet;
-      p++;
-      if (octets === 4) {
-        if (c !== 0x22) return -1;
-        this.setIp4(row, value);
-        return p;
-      }
-      if (c !== 0x2e) return -1;
-    }
+    const after = parseQuotedIp4(source, from, this.#parsed);
+    if (after >= 0) this.setIp4(row, this.#parsed.ip4);
+    return after;
   }
 
   /** @param at where the 16 bytes begin */

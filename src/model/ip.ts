@@ -5,6 +5,7 @@
  */
 const DOT = 0x2e;
 const COLON = 0x3a;
+const QUOTE = 0x22;
 const ZERO = 0x30;
 
 export type IpKind = 0 | 4 | 6;
@@ -45,6 +46,34 @@ function parseIp4(source: Uint8Array, from: number, to: number, out: ParsedIp): 
   }
   out.ip4 = value >>> 0;
   return dots === 4;
+}
+
+/**
+ * Reads the IPv4 address at source[from…] up to its closing quote, as nearly all write it: no
+ * leading zeros.
+ * @param out its `ip4` is set
+ * @returns where the text goes on behind the quote; -1: any other text
+ */
+export function parseQuotedIp4(source: Uint8Array, from: number, out: { ip4: number }): number {
+  let p = from;
+  let value = 0;
+  for (let octets = 1; ; octets++) {
+    const start = p;
+    let octet = 0;
+    let c = source[p]!;
+    for (; c >= ZERO && c <= 0x39; c = source[++p]!) octet = octet * 10 + c - ZERO;
+    const digits = p - start;
+    if (digits === 0 || digits > 3 || octet > 255) return -1;
+    if (digits > 1 && source[start] === ZERO) return -1;
+    value = ((value << 8) | octet) >>> 0;
+    p++;
+    if (octets === 4) {
+      if (c !== QUOTE) return -1;
+      out.ip4 = value;
+      return p;
+    }
+    if (c !== DOT) return -1;
+  }
 }
 
 /** `::` stands for one run of zero groups; text without dots. */

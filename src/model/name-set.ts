@@ -8,7 +8,8 @@
  *   entry := service*8+kind  name  remote  day
  */
 import { ByteDictionary, grown32 } from './byte-dictionary.ts';
-import { DAY_US, type SpanBatch } from './span-batch.ts';
+import { DAY_US } from './days.ts';
+import { type SpanBatch } from './span-batch.ts';
 import { decodeUtf8 } from './text.ts';
 
 /** One name entry as storage keeps it; names that are absent are empty. */

@@ -10,6 +10,7 @@
  */
 import { AnnotationColumn } from './annotation-column.ts';
 import { ByteDictionary, grown, grown32 } from './byte-dictionary.ts';
+import { rowsByDay } from './days.ts';
 import { EndpointColumns } from './endpoint-columns.ts';
 import type { SpanLimits } from './limits.ts';
 import { TagColumn } from './tag-column.ts';
@@ -29,30 +30,24 @@ export const KIND_CLIENT = 1;
 
 /** The latest time that days and hours of storage can hold: 2106-02-07T06:00:00Z, epoch µs. */
 export const TIMESTAMP_US_MAX = 4_294_965_600_000_000;
-export const DAY_US = 86_400_000_000;
 const ROWS_MIN = 1024;
 const TWO_32 = 4_294_967_296;
-const DICTIONARIES = 6;
 
 /** A place in a batch to go back to. */
-interface Mark {
-  rows: number;
-  tags: number;
-  tagBytes: number;
-  annotations: number;
-  exactTexts: number;
-  readonly sizes: Uint32Array;
+class Mark {
+  rows = 0;
+  tags = 0;
+  tagBytes = 0;
+  annotations = 0;
+  exactTexts = 0;
+  tenants = 0;
+  names = 0;
+  localServices = 0;
+  remoteServices = 0;
+  annotationValues = 0;
+  tagKeys = 0;
 }
 export type BatchMark = Readonly<Mark>;
-
-const newMark = (): Mark => ({
-  rows: 0,
-  tags: 0,
-  tagBytes: 0,
-  annotations: 0,
-  exactTexts: 0,
-  sizes: new Uint32Array(DICTIONARIES),
-});
 
 export class SpanBatch {
   /** Rows kept; the row being written has this number. */
@@ -88,7 +83,7 @@ export class SpanBatch {
   timestampUs = 0;
   #tenant = 0;
   #wideTimestamp: bigint | undefined;
-  readonly #rowMark = newMark();
+  readonly #rowMark = new Mark();
   readonly #dictionaries: readonly ByteDictionary[];
 
   /** Of hash tables; unknown to senders. */
@@ -141,25 +136,11 @@ export class SpanBatch {
 
   /** Rows by day (days since 1970 UTC), as storage partitions them. */
   days(): Map<number, number> {
-    const days = new Map<number, number>();
-    let runDay = -1;
-    let run = 0;
-    for (let row = 0; row < this.rows; row++) {
-      const us = this.ts[2 * row + 1]! * TWO_32 + this.ts[2 * row]!;
-      const day = Math.floor(us / DAY_US);
-      if (day !== runDay && run > 0) {
-        days.set(runDay, (days.get(runDay) ?? 0) + run);
-        run = 0;
-      }
-      runDay = day;
-      run++;
-    }
-    if (run > 0) days.set(runDay, (days.get(runDay) ?? 0) + run);
-    return days;
+    return rowsByDay(this.ts, this.rows);
   }
 
   mark(): BatchMark {
-    const mark = newMark();
+    const mark = new Mark();
     this.#setMark(mark);
     return mark;
   }
@@ -170,7 +151,12 @@ export class SpanBatch {
     this.tags.truncate(mark.tags, mark.tagBytes);
     this.annotations.truncate(mark.annotations);
     this.exactTexts.length = mark.exactTexts;
-    for (let i = 0; i < DICTIONARIES; i++) this.#dictionaries[i]!.truncate(mark.sizes[i]!);
+    this.tenants.truncate(mark.tenants);
+    this.names.truncate(mark.names);
+    this.local.services.truncate(mark.localServices);
+    this.remote.services.truncate(mark.remoteServices);
+    this.annotations.values.truncate(mark.annotationValues);
+    this.tags.keys.truncate(mark.tagKeys);
   }
 
   /** Empty again; the memory stays for the next rows. */
@@ -351,7 +337,12 @@ export class SpanBatch {
     mark.tagBytes = this.tags.valueBytes;
     mark.annotations = this.annotations.count;
     mark.exactTexts = this.exactTexts.length;
-    for (let i = 0; i < DICTIONARIES; i++) mark.sizes[i] = this.#dictionaries[i]!.size;
+    mark.tenants = this.tenants.size;
+    mark.names = this.names.size;
+    mark.localServices = this.local.services.size;
+    mark.remoteServices = this.remote.services.size;
+    mark.annotationValues = this.annotations.values.size;
+    mark.tagKeys = this.tags.keys.size;
   }
 
   #storeTimestamp(row: number): number {

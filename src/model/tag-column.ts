@@ -30,7 +30,7 @@ export class TagColumn {
   #duplicates = false;
 
   constructor(rows: number, seed: number) {
-    this.keys = new ByteDictionary(seed);
+    this.keys = new ByteDictionary(seed, '":');
     this.rowEnds = new Uint32Array(rows);
   }
 
@@ -108,6 +108,7 @@ export class TagColumn {
       this.#reserve(QUICK_BYTES_MAX + 9);
     }
     const values = this.values;
+    const view = this.#view;
     const start = this.valueBytes + 1;
     const stop = Math.min(source.byteLength - 4, from + QUICK_BYTES_MAX);
     let p = from;
@@ -116,7 +117,7 @@ export class TagColumn {
     // Four bytes at a time; the lowest set bit of `ends` is in the first quote or backslash.
     for (; p <= stop; p += 4, q += 4) {
       const word = source.getInt32(p, true);
-      this.#view.setInt32(q, word, true);
+      view.setInt32(q, word, true);
       const quote = word ^ QUOTES;
       const backslash = word ^ BACKSLASHES;
       ends = ((quote - ONES) & ~quote & HIGHS) | ((backslash - ONES) & ~backslash & HIGHS);

@@ -1,5 +1,6 @@
 /** Finds the values of some tag keys in a batch. Costs next to nothing when it has none of them. */
-import { DAY_US, type SpanBatch } from './span-batch.ts';
+import { DAY_US } from './days.ts';
+import { type SpanBatch } from './span-batch.ts';
 import type { TagValues } from './tag-values.ts';
 
 const TWO_32 = 4_294_967_296;

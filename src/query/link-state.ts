@@ -1,5 +1,6 @@
 /** The links of all tenants together with what they were made of: which rows of which day. */
-import { DAY_US } from '../model/span-batch.ts';
+import { DAY_US } from '../model/days.ts';
+
 import { TraceFilter } from '../model/trace-filter.ts';
 import type { LinkRow, SavedLinks } from '../storage/contract.ts';
 import { BatchSet } from './batch-set.ts';

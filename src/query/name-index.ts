@@ -9,7 +9,8 @@
 import type { Clock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { NameTranslation } from '../model/name-set.ts';
-import { DAY_US, type SpanBatch } from '../model/span-batch.ts';
+import { DAY_US } from '../model/days.ts';
+import { type SpanBatch } from '../model/span-batch.ts';
 import type { SpanObserver } from '../model/span-observer.ts';
 import { TagScan } from '../model/tag-scan.ts';
 import { decodeUtf8 } from '../model/text.ts';

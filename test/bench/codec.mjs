@@ -10,12 +10,16 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { URL } from 'node:url';
 import protobuf from 'protobufjs';
+import { allowInlining } from '../../dist/base/compiler.js';
 import { decodeJsonV1, decodeJsonV2 } from '../../dist/codec/json-v2.js';
 import { decodeProto3 } from '../../dist/codec/proto3.js';
 import { decodeThrift } from '../../dist/codec/thrift.js';
 import { DecodeReport } from '../../dist/model/decode-report.js';
 import { SpanBatch } from '../../dist/model/span-batch.js';
 import { objectsOf, toProto, toThrift, toV1 } from './encoders.mjs';
+
+// As the collector does at its start.
+allowInlining();
 
 const ROUNDS = 15;
 const MESSAGES_PER_ROUND = 120;

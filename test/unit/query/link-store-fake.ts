@@ -1,5 +1,6 @@
 /** Spans in memory, as LinkReader has them, and saved links, as LinkStore keeps them. */
-import { DAY_US } from '../../../src/model/span-batch.ts';
+import { DAY_US } from '../../../src/model/days.ts';
+
 import type {
   LinkReader,
   LinkRow,

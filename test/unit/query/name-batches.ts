@@ -1,5 +1,6 @@
 /** Batches as codecs make them, of nothing but what name lists look at. */
-import { DAY_US, SpanBatch } from '../../../src/model/span-batch.ts';
+import { DAY_US } from '../../../src/model/days.ts';
+import { SpanBatch } from '../../../src/model/span-batch.ts';
 import { LIMITS } from '../ingester/fakes.ts';
 
 export interface NamedSpan {
