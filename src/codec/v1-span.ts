@@ -222,7 +222,7 @@ export class V1Span {
     const from = this.#lastFrom;
     let i = 0;
     for (; i + 4 <= length; i += 4) {
-      if (view.getInt32(from + i) !== view.getInt32(at + i)) return 0;
+      if (view.getInt32(from + i, true) !== view.getInt32(at + i, true)) return 0;
     }
     for (; i < length; i++) if (source[from + i] !== source[at + i]) return 0;
     return length;

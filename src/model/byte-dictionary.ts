@@ -125,7 +125,7 @@ export class ByteDictionary {
     for (let i = 0; i < last; i += 4) {
       if (arena.getInt32(start + i, true) !== source.getInt32(from + i, true)) return false;
     }
-    if (last >= 0) return arena.getInt32(start + last) === source.getInt32(from + last);
+    if (last >= 0) return arena.getInt32(start + last, true) === source.getInt32(from + last, true);
     for (let i = 0; i < length; i++) {
       if (arena.getUint8(start + i) !== source.getUint8(from + i)) return false;
     }

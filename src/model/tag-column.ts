@@ -163,9 +163,12 @@ export class TagColumn {
 
   /** Copies up to three bytes too many: there is room, and what follows overwrites them. */
   #copyWords(source: DataView, from: number, at: number, length: number): number {
+    const view = this.#view;
     const words = Math.min(length, source.byteLength - from - 3);
     let done = 0;
-    for (; done < words; done += 4) this.#view.setInt32(at + done, source.getInt32(from + done));
+    for (; done < words; done += 4) {
+      view.setInt32(at + done, source.getInt32(from + done, true), true);
+    }
     for (; done < length; done++) this.values[at + done] = source.getUint8(from + done);
     return at + length;
   }
