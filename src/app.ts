@@ -49,6 +49,7 @@ import { retentionDays } from './storage/clickhouse/migrations.ts';
 import { ClickHouseTraceReader } from './storage/clickhouse/reader.ts';
 import { ClickHouseTraceSearcher } from './storage/clickhouse/search.ts';
 import { ClickHouseStorage } from './storage/clickhouse/storage.ts';
+import { UntimedTenants } from './storage/clickhouse/untimed.ts';
 import { Ledger } from './telemetry/ledger.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { createMetrics } from './telemetry/metrics.ts';
@@ -109,6 +110,7 @@ class Collector implements App {
   #distributor: Distributor | undefined;
   readonly #dataDir: string;
   readonly #storage: ClickHouseStorage;
+  readonly #untimed = new UntimedTenants(clock);
   /** Undefined when search is disabled. */
   readonly #names: NameIndex | undefined;
   #parts: Parts | undefined;
@@ -235,7 +237,7 @@ class Collector implements App {
       engineDir: resolve(this.#dataDir, 'engine'),
       encoder: new NativeBlockEncoder(),
       createReader: (client) => new ClickHouseTraceReader(client, limits),
-      createSearcher: (client) => new ClickHouseTraceSearcher(client, limits),
+      createSearcher: (client) => new ClickHouseTraceSearcher(client, limits, this.#untimed),
       logger: this.#logger,
       metrics: this.#metrics,
       clock,
@@ -295,7 +297,7 @@ class Collector implements App {
       limits: limitsOf(this.#config.distributor),
       freshnessWaitMs: this.#config.ingester.freshnessWaitMs,
       tracer: this.#tracer,
-      ...(this.#names === undefined ? {} : { observer: this.#names }),
+      observers: [...(this.#names === undefined ? [] : [this.#names]), this.#untimed],
     });
   }
 

@@ -82,7 +82,7 @@ export interface GroupWriterOptions {
   readonly limits: SpanLimits;
   /** Of the hash tables of the batches; unknown to senders. */
   readonly seed: number;
-  readonly observer?: SpanObserver;
+  readonly observers: readonly SpanObserver[];
   readonly tracer: Pick<SelfTracer, 'takeOver' | 'claim'>;
 }
 
@@ -184,11 +184,11 @@ export class GroupWriter implements SpanSink {
     return undefined;
   }
 
-  /** The spans are durable, whatever an observer makes of them. */
+  /** The spans are durable, whatever observers make of them. */
   #observe(batch: SpanBatch, batchId: bigint): void {
-    const { observer, logger } = this.#options;
+    const { observers, logger } = this.#options;
     try {
-      observer?.observe(batch, batchId);
+      for (const observer of observers) observer.observe(batch, batchId);
     } catch (error) {
       logger.error({ err: error, rows: batch.rows }, 'A group of spans was not observed: a bug');
     }

@@ -40,7 +40,7 @@ export interface IngesterOptions {
   readonly freshnessWaitMs: number;
   readonly tracer: Pick<SelfTracer, 'takeOver' | 'claim' | 'resume'>;
   /** Told of every group that is durable, before its senders are answered. */
-  readonly observer?: SpanObserver;
+  readonly observers: readonly SpanObserver[];
 }
 
 export class Ingester implements SpanSink, FreshnessBarrier {

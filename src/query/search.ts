@@ -179,8 +179,7 @@ function criteriaOf(request: SearchRequest): SpanCriteria {
     ...(spanName === undefined ? {} : { name: spanName }),
     ...(minDurationUs === undefined ? {} : { minDurationUs }),
     ...(maxDurationUs === undefined ? {} : { maxDurationUs }),
-    // The empty word is in no index: only the whole trace tells.
-    words: words.filter((word) => word !== ''),
+    words,
   };
 }
 

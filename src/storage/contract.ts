@@ -92,7 +92,7 @@ export interface SpanCriteria {
   /** Microseconds, both inclusive; the upper only together with the lower. */
   readonly minDurationUs?: number;
   readonly maxDurationUs?: number;
-  /** Tag keys, `key=value` of tags, texts of annotations; none is empty. */
+  /** Tag keys, `key=value` of tags, texts of annotations. */
   readonly words: readonly string[];
 }
 

@@ -13,6 +13,9 @@ import type { CandidateRequest, TimeRange } from '../contract.ts';
 /** Of a hundred words the first ones leave little to judge. */
 const WORDS_MAX = 8;
 
+/** A tag without a key, or an annotation without text. */
+const HAS_EMPTY_WORD = "(has(mapKeys(tags), '') OR has(ann_value, ''))";
+
 export interface Statement {
   readonly sql: string;
   readonly params: Readonly<Record<string, unknown>>;
@@ -90,7 +93,12 @@ class CandidateSql {
   }
 
   #wordCriteria(): string[] {
-    return this.#request.criteria.words.slice(0, WORDS_MAX).map((word, n) => {
+    // The empty word is in no index, so it comes last.
+    const words = this.#request.criteria.words.toSorted(
+      (a, b) => Number(a === '') - Number(b === ''),
+    );
+    return words.slice(0, WORDS_MAX).map((word, n) => {
+      if (word === '') return HAS_EMPTY_WORD;
       this.#params[`word${n}`] = word;
       return `has(q, {word${n}:String})`;
     });

@@ -6,36 +6,39 @@ import type { Client, ReadLimits } from './client.ts';
 import { SPANS_TABLE } from './ddl.ts';
 import { BY_TRACE } from './reader.ts';
 import { RowReader, SPAN_SELECT } from './row-reader.ts';
+import type { UntimedTenants } from './untimed.ts';
 import { wholeTraces } from './whole-trace.ts';
 
 const CANDIDATE_BYTES = 16;
-const UNTIMED_TENANTS_MAX = 10_000;
 
 export class ClickHouseTraceSearcher implements TraceSearcher {
   readonly #client: Client;
   readonly #limits: ReadLimits;
   readonly #table: string;
-  /** They had spans without a timestamp; those without any more are only searched slower. */
-  readonly #untimedTenants = new Set<string>();
+  readonly #untimed: UntimedTenants;
 
-  constructor(client: Client, limits: ReadLimits) {
+  constructor(client: Client, limits: ReadLimits, untimed: UntimedTenants) {
     this.#client = client;
     this.#limits = limits;
     this.#table = `${client.database}.${SPANS_TABLE}`;
+    this.#untimed = untimed;
   }
 
   async candidates(request: CandidateRequest, options: ReadOptions): Promise<Candidate[]> {
     const { tenant } = options;
-    if (!this.#untimedTenants.has(tenant)) {
-      // Nearly nobody has spans without a timestamp: that is asked beside the query that hopes so.
-      const [rows, untimed] = await Promise.all([
-        this.#candidates(request, options, false),
-        this.#hasUntimed(options),
-      ]);
-      if (!untimed) return readCandidates(rows);
-      if (this.#untimedTenants.size < UNTIMED_TENANTS_MAX) this.#untimedTenants.add(tenant);
+    const known = this.#untimed.has(tenant);
+    if (known !== undefined) return this.#candidates(request, options, known);
+    // Nearly nobody has spans without a timestamp: that is asked beside the query that hopes so.
+    const [candidates, untimed] = await Promise.all([
+      this.#candidates(request, options, false),
+      this.#hasUntimed(options),
+    ]);
+    if (!untimed) {
+      this.#untimed.foundNone(tenant);
+      return candidates;
     }
-    return readCandidates(await this.#candidates(request, options, true));
+    this.#untimed.foundSome(tenant);
+    return this.#candidates(request, options, true);
   }
 
   async traces(lows: readonly bigint[], strict: boolean, options: ReadOptions): Promise<Span[][]> {
@@ -52,13 +55,18 @@ export class ClickHouseTraceSearcher implements TraceSearcher {
     return wholeTraces(new RowReader(answer).spans(), strict);
   }
 
-  #candidates(request: CandidateRequest, options: ReadOptions, untimed: boolean): Promise<Buffer> {
+  async #candidates(
+    request: CandidateRequest,
+    options: ReadOptions,
+    untimed: boolean,
+  ): Promise<Candidate[]> {
     const { sql, params } = candidateSql(this.#table, options.tenant, request, untimed);
-    return this.#client.query(`${sql} FORMAT RowBinary`, {
+    const answer = await this.#client.query(`${sql} FORMAT RowBinary`, {
       limits: this.#limits,
       params,
       ...signalOf(options),
     });
+    return readCandidates(answer);
   }
 
   async #hasUntimed(options: ReadOptions): Promise<boolean> {

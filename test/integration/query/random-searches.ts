@@ -80,7 +80,7 @@ export const searches: fc.Arbitrary<RandomSearch> = fc.record(
     remote: fc.constantFrom(...SERVICES),
     name: fc.constantFrom(...NAMES),
     words: fc.uniqueArray(
-      fc.tuple(fc.constantFrom('error', 'foo', 'k', 'none'), fc.constantFrom(...TAG_VALUES)),
+      fc.tuple(fc.constantFrom('error', 'foo', 'k', 'none', ''), fc.constantFrom(...TAG_VALUES)),
       { maxLength: 2, selector: ([key]) => key },
     ),
     minDuration: fc.integer({ min: 1, max: 40 }),
@@ -105,7 +105,7 @@ export function queryText(search: RandomSearch): string {
   if (service !== undefined) text.set('serviceName', service.toUpperCase());
   if (remote !== undefined) text.set('remoteServiceName', remote);
   if (name !== undefined) text.set('spanName', name);
-  const parts = words.map(([key, value]) => (value === '' ? key : `${key}=${value}`));
+  const parts = words.map(([key, value]) => (value === '' && key !== '' ? key : `${key}=${value}`));
   if (parts.length > 0) text.set('annotationQuery', parts.join(' and '));
   if (minDuration !== undefined) {
     text.set('minDuration', String(minDuration));

@@ -24,6 +24,7 @@ import {
 import { NativeBlockEncoder } from '../../../src/storage/clickhouse/native-block.ts';
 import { ClickHouseTraceReader } from '../../../src/storage/clickhouse/reader.ts';
 import { ClickHouseTraceSearcher } from '../../../src/storage/clickhouse/search.ts';
+import { UntimedTenants } from '../../../src/storage/clickhouse/untimed.ts';
 import { ClickHouseStorage } from '../../../src/storage/clickhouse/storage.ts';
 import { createLogger } from '../../../src/telemetry/logger.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
@@ -43,13 +44,14 @@ export class TraceServer {
   readonly #dir = mkdtempSync(join(tmpdir(), 'scrubjay-traces-'));
   readonly #logger = createLogger('silent', false);
   readonly #metrics = createMetrics();
+  readonly #untimed = new UntimedTenants(systemClock);
   readonly #servers = new Map<string, { server: HttpServer; url: string }>();
   readonly storage = new ClickHouseStorage({
     settings: { ...(defaultsOf(clickhouseSettings) as ClickHouseSettingValues), retentionMs: 0 },
     engineDir: join(this.#dir, 'engine'),
     encoder: new NativeBlockEncoder(),
     createReader: (client) => new ClickHouseTraceReader(client, LIMITS),
-    createSearcher: (client) => new ClickHouseTraceSearcher(client, LIMITS),
+    createSearcher: (client) => new ClickHouseTraceSearcher(client, LIMITS, this.#untimed),
     logger: this.#logger,
     metrics: this.#metrics,
     clock: systemClock,
@@ -76,6 +78,7 @@ export class TraceServer {
     const batch = new SpanBatch(SPAN_LIMITS, 7);
     batch.beginMessage(Buffer.from(tenant), SPAN_LIMITS, Date.now() * 1000);
     decodeJsonV2(Buffer.from(body), batch, admitAll, new DecodeReport());
+    this.#untimed.observe(batch);
     const block = this.storage.encoder.encode(batch, id);
     const path = join(this.#dir, `${id}.native`);
     writeFileSync(path, block);

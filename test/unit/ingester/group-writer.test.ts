@@ -24,7 +24,7 @@ function setUp(encoder: BlockEncoder = fakeEncoder, observer?: SpanObserver) {
     logger,
     limits: LIMITS,
     seed: 7,
-    ...(observer === undefined ? {} : { observer }),
+    observers: observer === undefined ? [] : [observer],
   });
   const states: string[] = [];
   const send = (name: string, rows: number, day = 0): Promise<void> => {

@@ -26,6 +26,7 @@ async function setUp(recovered: readonly ClosedSegment[] = [], freshnessWaitMs =
   const clock = new FakeClock();
   const logger = new FakeLogger();
   const ingester = new Ingester({
+    observers: [],
     tracer: noTracer,
     log,
     encoder: fakeEncoder,

@@ -190,6 +190,7 @@ class World {
     this.log.startAt(1000n * BigInt(this.#starts));
     this.ledger = new Ledger(METRICS);
     const ingester = new Ingester({
+      observers: [],
       tracer: noTracer,
       log: this.log,
       encoder: fakeEncoder,
