@@ -39,5 +39,5 @@ export function createSpansTable(database: string): string {
 ENGINE = MergeTree
 PARTITION BY toDate(ts)
 ORDER BY (tenant, toStartOfHour(ts), trace_lo, ts)
-SETTINGS index_granularity = 2048, ttl_only_drop_parts = 1`;
+SETTINGS index_granularity = 1024, min_compress_block_size = 16384, ttl_only_drop_parts = 1`;
 }

@@ -173,6 +173,7 @@ function usersXml({ database, password }: EngineConfig): string {
       <async_insert>0</async_insert>
       <max_partitions_per_insert_block>0</max_partitions_per_insert_block>
       <max_insert_threads>1</max_insert_threads>
+      <use_text_index_postings_cache>1</use_text_index_postings_cache>
       <cancel_http_readonly_queries_on_client_close>1</cancel_http_readonly_queries_on_client_close>
     </scrubjay>
   </profiles>

@@ -13,7 +13,8 @@ const P_SEARCH =
   'duration, flags, root ORDER BY tenant, service, ts)';
 
 /** Tag keys, `key=value` and annotation texts, each as one token. */
-const TEXT_INDEX = "text(tokenizer = 'array')";
+const TEXT_INDEX =
+  "text(tokenizer = 'array', dictionary_block_size = 2048, posting_list_codec = 'bitpacking')";
 const BLOOM_INDEX = 'bloom_filter(0.01) GRANULARITY 1';
 
 /**
