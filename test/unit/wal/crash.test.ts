@@ -7,11 +7,11 @@ import {
   appendBlock,
   ManualClock,
   openWal,
-  seeded,
   segmentText,
   splitBlocks,
 } from './log-fixture.ts';
-import { SimulatedDisk, type Operation } from './simulated-files.ts';
+import { seeded } from '../../simulation/chance.ts';
+import { SimulatedDisk, type Operation } from '../../simulation/simulated-disk.ts';
 
 interface Round {
   readonly appends: number;

@@ -4,7 +4,7 @@ import type { Logger } from '../../../src/telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../../../src/telemetry/metrics.ts';
 import type { WalConfig } from '../../../src/wal/config.ts';
 import { Wal, type BlockMeta, type ClosedSegment } from '../../../src/wal/wal.ts';
-import { SimulatedDisk, type Operation } from './simulated-files.ts';
+import { SimulatedDisk, type Operation } from '../../simulation/simulated-disk.ts';
 
 export const DIR = '/data/wal';
 
@@ -145,17 +145,6 @@ export const counterValue = async (kind: string): Promise<number> => {
   const { values } = await metrics.walCorruptBytes.get();
   return values.find(({ labels }) => labels.kind === kind)?.value ?? 0;
 };
-
-/** mulberry32: a small generator, so that a failing run can be repeated from its seed. */
-export function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d_2b_79_f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 export function world(): { disk: SimulatedDisk; clock: ManualClock } {
   return { disk: new SimulatedDisk(() => 0.5), clock: new ManualClock() };

@@ -11,7 +11,7 @@ import {
   splitBlocks,
   type LogLine,
 } from './log-fixture.ts';
-import { SimulatedDisk } from './simulated-files.ts';
+import { SimulatedDisk } from '../../simulation/simulated-disk.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 

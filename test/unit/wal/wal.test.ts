@@ -10,7 +10,7 @@ import {
   openWal,
   world,
 } from './log-fixture.ts';
-import type { Operation } from './simulated-files.ts';
+import type { Operation } from '../../simulation/simulated-disk.ts';
 
 const codeOf = (error: unknown): string => (error instanceof CodedError ? error.code : 'other');
 

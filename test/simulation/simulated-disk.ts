@@ -4,8 +4,8 @@
  * the process dies. Deterministic for a given `random`.
  */
 import { dirname } from 'node:path';
-import { CodedError } from '../../../src/base/errors.ts';
-import type { WalFile, WalFiles } from '../../../src/wal/files.ts';
+import { CodedError } from '../../src/base/errors.ts';
+import type { WalFile, WalFiles } from '../../src/wal/files.ts';
 
 const SECTOR_BYTES = 64;
 
@@ -81,6 +81,7 @@ export class SimulatedDisk {
   killAfter = Number.POSITIVE_INFINITY;
   operations = 0;
   readonly #random: () => number;
+  readonly #turn: (operation: Operation) => Promise<void>;
   #entries = new Map<string, Inode>();
   #durableEntries = new Map<string, Inode>();
   #pendingEntries: EntryChange[] = [];
@@ -90,8 +91,10 @@ export class SimulatedDisk {
   #onKilled: () => void = () => undefined;
   killed: Promise<void>;
 
-  constructor(random: () => number) {
+  /** @param turn what an operation waits for before it happens; some turns of the queue */
+  constructor(random: () => number, turn?: (operation: Operation) => Promise<void>) {
     this.#random = random;
+    this.#turn = turn ?? (() => this.#fewTurns());
     this.killed = this.#nextDeath();
   }
 
@@ -234,8 +237,8 @@ export class SimulatedDisk {
     inode?: Inode,
     change?: { at: number; bytes: Uint8Array },
   ): Promise<void> {
-    // A few turns of the queue, so that what runs at the same time interleaves.
-    for (let turn = Math.floor(this.#random() * 3); turn >= 0; turn--) await Promise.resolve();
+    if (boot !== this.#boot) await never();
+    await this.#turn(operation);
     if (boot !== this.#boot) await never();
     this.operations++;
     if (--this.killAfter <= 0) {
@@ -255,6 +258,11 @@ export class SimulatedDisk {
       inode.pending = [];
     }
     throw problem(fault.code);
+  }
+
+  /** So that what runs at the same time interleaves. */
+  async #fewTurns(): Promise<void> {
+    for (let turn = Math.floor(this.#random() * 3); turn >= 0; turn--) await Promise.resolve();
   }
 
   #write(inode: Inode, change: Change): void {
