@@ -2,8 +2,8 @@
  * Group commit: all requests of one turn of the event loop, and all that arrive while a group is
  * being written, share one batch, one block and one disk sync.
  *
- *   open group ──(setImmediate, or the end of the write before)──► encode ─► append ─► resolve
- *        ▲ rows of new requests                                    spare group, empty again ─┘
+ *   open group ──(end of the turn, or of the write before)──► encode ─► append ─► resolve
+ *        ▲ rows of new requests                               spare group, empty again ─┘
  */
 import { CodedError } from '../base/errors.ts';
 import type { SpanLimits } from '../model/limits.ts';
@@ -84,6 +84,8 @@ export interface GroupWriterOptions {
   readonly seed: number;
   readonly observers: readonly SpanObserver[];
   readonly tracer: Pick<SelfTracer, 'takeOver' | 'claim'>;
+  /** Runs it once all requests of this turn have come: setImmediate, unless a test decides. */
+  readonly atTurnEnd?: (run: () => void) => void;
 }
 
 export class GroupWriter implements SpanSink {
@@ -124,7 +126,8 @@ export class GroupWriter implements SpanSink {
     }
     if (!this.#flushing) {
       this.#flushing = true;
-      setImmediate(() => void this.#flush());
+      const { atTurnEnd = setImmediate } = this.#options;
+      atTurnEnd(() => void this.#flush());
     }
     return this.#open.join(note);
   }

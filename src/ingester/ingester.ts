@@ -41,6 +41,8 @@ export interface IngesterOptions {
   readonly tracer: Pick<SelfTracer, 'takeOver' | 'claim' | 'resume'>;
   /** Told of every group that is durable, before its senders are answered. */
   readonly observers: readonly SpanObserver[];
+  /** Ends the turn whose requests form one group: setImmediate, unless a test decides. */
+  readonly atTurnEnd?: (run: () => void) => void;
 }
 
 export class Ingester implements SpanSink, FreshnessBarrier {
