@@ -50,6 +50,10 @@ export class Mender {
     return this.#noSpace;
   }
 
+  get isWell(): boolean {
+    return !this.failed && !this.#noSpace && this.#poisoned.length === 0;
+  }
+
   /** Code of the operating system error of the last failure. */
   get lastCode(): string {
     return this.#lastCode;

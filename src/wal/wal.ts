@@ -129,10 +129,11 @@ export class Wal {
   /**
    * The batch id of the segment that the next append goes to; it stays open until that append or
    * releaseBatch(). A promise only when the disk has not made the next segment ready in time.
-   * @throws {SCRUBJAY_ERR_WAL_FAILED, SCRUBJAY_ERR_WAL_FULL} as a rejection
+   * @throws {SCRUBJAY_ERR_WAL_FAILED, _WAL_FULL, _DRAINING} as a rejection
    */
   batchFor(rows: number, bytes: number): bigint | Promise<bigint> {
-    invariant(!this.#appending && !this.#isClosed, 'one append at a time on an open log');
+    if (this.#isClosed) return Promise.reject(this.#refusal());
+    invariant(!this.#appending, 'one append at a time');
     const open = this.#open;
     if (open !== undefined) {
       if (this.#fits(open, rows, bytes)) return this.#promise(open);
@@ -280,13 +281,10 @@ export class Wal {
   }
 
   async #waitForNext(): Promise<bigint> {
-    if (this.#mender.failed || this.#mender.noSpace || this.#mender.poisoned.length > 0) {
-      await this.#mender.mend();
-    }
-    const { failed, noSpace, poisoned } = this.#mender;
-    if (failed || noSpace || poisoned.length > 0) throw this.#refusal();
+    if (!this.#mender.isWell) await this.#mender.mend();
+    if (!this.#mender.isWell) throw this.#refusal();
     await this.#prepare();
-    const next = this.#stock.take();
+    const next = this.#isClosed ? undefined : this.#stock.take();
     if (next === undefined) throw this.#refusal();
     return this.#start(next);
   }
@@ -311,6 +309,7 @@ export class Wal {
   }
 
   #refusal(): CodedError {
+    if (this.#isClosed) return new CodedError('SCRUBJAY_ERR_DRAINING');
     const { failed, noSpace, lastCode } = this.#mender;
     if (!failed && noSpace) return this.#budget.noSpace(this.#bytes());
     return new CodedError('SCRUBJAY_ERR_WAL_FAILED', { cause: lastCode });

@@ -264,3 +264,18 @@ describe('The budget', () => {
     await wal.close();
   });
 });
+
+describe('A closed log', () => {
+  test('refuses what still comes, and whoever waits for a segment', async () => {
+    const { disk, clock } = world();
+    const { wal } = await openWal(disk, clock);
+    failing(disk, 'create', '.idx');
+    await appendBlock(wal, 0, 50, 12);
+    await settle();
+    const waiting = wal.batchFor(1, 1);
+    const isClosed = wal.close();
+    await expect(waiting).rejects.toMatchObject({ code: 'SCRUBJAY_ERR_DRAINING' });
+    await isClosed;
+    await expect(appendBlock(wal, 1)).rejects.toMatchObject({ code: 'SCRUBJAY_ERR_DRAINING' });
+  });
+});
