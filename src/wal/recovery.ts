@@ -166,7 +166,9 @@ async function readSide(
   );
   const read = scanSide(bytes, side.recordsMax);
   const scan = read !== undefined && namesBatch(side, read.batch) ? read : undefined;
-  if (scan !== undefined && scan.records.length === 0 && scan.tail === 'clean') {
+  // Without its data file and without a record it was half deleted, whatever follows its header.
+  const isEmpty = scan?.tail === 'clean' || (scan?.tail === 'garbage' && data === undefined);
+  if (isEmpty && scan?.records.length === 0) {
     await discardEmpty(source, side, data);
     return undefined;
   }

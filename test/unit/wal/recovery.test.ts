@@ -11,6 +11,7 @@ import {
   splitBlocks,
   type LogLine,
 } from './log-fixture.ts';
+import { HEADER_BYTES } from '../../../src/wal/side-file.ts';
 import { SimulatedDisk } from '../../simulation/simulated-disk.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -164,6 +165,22 @@ describe('Recovery', () => {
     expect(delivered).toEqual(written.segments[1]);
     expect(corrupt).toContain(pathOf(written, '.native', 0).replace(DIR, `${DIR}/corrupt`));
     expect(messages(lines)).toMatch(/side file .* missing or unreadable/);
+  });
+
+  test('is quiet about an empty segment that was half deleted', async () => {
+    const written = await writeLog([1]);
+    const { delivered, lines, corrupt } = await recoverWith(written, (files) => {
+      files.delete(pathOf(written, '.native', 0));
+      const path = pathOf(written, '.idx', 0);
+      const side = Buffer.alloc(4096);
+      files.get(path)!.copy(side, 0, 0, HEADER_BYTES);
+      // Of a torn record only the middle has reached the disk.
+      side.fill(7, HEADER_BYTES + 64, HEADER_BYTES + 80);
+      files.set(path, side);
+    });
+    expect(delivered).toEqual([]);
+    expect(lines).toEqual([]);
+    expect(corrupt).toEqual([]);
   });
 
   test('says that a data file is missing', async () => {
