@@ -47,7 +47,7 @@ export async function openFolder(options: FolderOptions): Promise<OpenedFolder> 
   const identity = await raiseEpoch({ files, dir, logger, random }, taken);
   const notesSinceMs = clock.nowMs() - config.notesKeptMs;
   const source = new RecoverySource(files, dir, logger, metrics, notesSinceMs);
-  const recovery = await recover(source, names, identity.epoch);
+  const recovery = await recover(source, names, aside, identity.epoch);
   const { segmentBytesMax } = config;
   const stock = new SegmentStock({ files, dir, identity, segmentBytesMax });
   return { stock, recovery };

@@ -6,9 +6,9 @@
  */
 import { join } from 'node:path';
 import { BlockReader } from './block-reader.ts';
-import { moveToCorrupt } from './corrupt.ts';
+import { CORRUPT_FOLDER, moveToCorrupt } from './corrupt.ts';
 import { isMissing, readSmall, type WalFile } from './files.ts';
-import { namesBatch, parseName, type SegmentName } from './names.ts';
+import { namesBatch, parseName, stemOf, type SegmentName } from './names.ts';
 import { cutSide, describeKept, rewrite, type Found, type RecoverySource } from './repair.ts';
 import type { KeptSegment } from './segment.ts';
 import { scanSide, type BlockRecord, type SideScan } from './side-file.ts';
@@ -48,10 +48,14 @@ interface Candidate extends Found {
   readonly scan: SideScan;
 }
 
-/** @param epoch of this start: the distance from it orders files, also when epochs wrapped */
+/**
+ * @param aside names in corrupt/
+ * @param epoch of this start: the distance from it orders files, also when epochs wrapped
+ */
 export async function recover(
   source: RecoverySource,
   names: readonly string[],
+  aside: readonly string[],
   epoch: number,
 ): Promise<Recovery> {
   const candidates: Candidate[] = [];
@@ -79,7 +83,46 @@ export async function recover(
     kept.push(result.kept);
     keepNotes(source, notes, result.records);
   }
+  for (const name of aside) await recallNotes(source, name, reader, notes);
   return { kept, notes, sent };
+}
+
+/**
+ * Of blocks that were set aside whole: storage has taken some of their rows, and a person may bring
+ * the others. Bodies of damaged blocks may come again. Nothing else depends on these files, so one
+ * that cannot be read is passed over.
+ */
+async function recallNotes(
+  source: RecoverySource,
+  name: string,
+  windows: WindowOwner,
+  notes: Note[],
+): Promise<void> {
+  const side = parseName(name);
+  if (side?.kind !== 'idx') return;
+  const { files, dir, notesSinceMs } = source;
+  const folder = join(dir, CORRUPT_FOLDER);
+  try {
+    const scan = scanSide(
+      await readSmall(files, join(folder, name), SIDE_BYTES_MAX),
+      side.recordsMax,
+    );
+    const recent = scan?.records.filter(({ atMs }) => atMs >= notesSinceMs) ?? [];
+    if (recent.length === 0) return;
+    const stem = stemOf(side.epoch, side.number, side.rewrite);
+    const data = await files.open(join(folder, `${stem}.native`));
+    try {
+      const reader = windows.of(data);
+      const size = await data.size();
+      for (const record of recent) {
+        if (await reader.holds(record, size)) keepNotes(source, notes, [record]);
+      }
+    } finally {
+      await data.close();
+    }
+  } catch (error) {
+    source.logger.debug({ file: name, err: error }, 'Notes of a set aside segment are not read');
+  }
 }
 
 /** The last segment with blocks of each epoch. */

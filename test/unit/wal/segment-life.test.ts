@@ -80,6 +80,29 @@ describe('A removed segment', () => {
     expect(again.wal.recovered).toEqual([]);
     await again.wal.close();
   });
+
+  test('set aside is known by the notes of its whole blocks at the next start', async () => {
+    const { disk, clock } = world();
+    const { wal } = await openWal(disk, clock);
+    const closed = collect(wal);
+    for (let id = 0; id < 3; id++) await appendBlock(wal, id);
+    await wal.closeOpen();
+    await wal.setAside(closed[0]!, 'storage refuses it');
+    await wal.close();
+    const path = disk.paths().find((name) => /corrupt.*native$/.test(name))!;
+    const bytes = disk.content(path);
+    // Its text begins with "<0:": the first block is damaged, so its body may come again.
+    bytes[0] = 0;
+    disk.put(path, bytes);
+    const again = await openWal(disk, clock);
+    const notes = again.wal.recoveredNotes().map(({ note }) => Buffer.from(note).toString());
+    expect(notes).toEqual(['note-1', 'note-2']);
+    await again.wal.close();
+    await clock.advance(smallConfig.notesKeptMs + 1);
+    const later = await openWal(disk, clock);
+    expect(later.wal.recoveredNotes()).toEqual([]);
+    await later.wal.close();
+  });
 });
 
 describe('The start', () => {
