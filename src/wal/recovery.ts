@@ -9,7 +9,14 @@ import { BlockReader } from './block-reader.ts';
 import { CORRUPT_FOLDER, moveToCorrupt } from './corrupt.ts';
 import { isMissing, readSmall, type WalFile } from './files.ts';
 import { namesBatch, parseName, stemOf, type SegmentName } from './names.ts';
-import { cutSide, describeKept, rewrite, type Found, type RecoverySource } from './repair.ts';
+import {
+  cutSide,
+  describeKept,
+  rewrite,
+  secureLast,
+  type Candidate,
+  type RecoverySource,
+} from './repair.ts';
 import type { KeptSegment } from './segment.ts';
 import { scanSide, type BlockRecord, type SideScan } from './side-file.ts';
 
@@ -42,10 +49,6 @@ interface Group {
   readonly epoch: number;
   readonly number: number;
   readonly names: SegmentName[];
-}
-
-interface Candidate extends Found {
-  readonly scan: SideScan;
 }
 
 /**
@@ -313,8 +316,8 @@ async function verify(
       return await rewrite(source, candidate, { scan, good, torn, size }, reader);
     }
     if (torn) await cutSide(source, candidate, { scan, good, torn, size });
-    // A kill may have left blocks that are only in the page cache: from here on they are promised.
-    else if (isLast) await source.syncBoth(candidate, file);
+    // A kill may have left a block that is only in the page cache: from here on it is promised.
+    else if (isLast) await secureLast(source, candidate, file, reader);
     if (scan.tail === 'garbage') sayGarbage(source, candidate);
     if (good.length === 0) {
       await discardEmpty(source, candidate.side, candidate.data);

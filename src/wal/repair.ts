@@ -38,11 +38,6 @@ export class RecoverySource {
     this.notesSinceMs = notesSinceMs;
   }
 
-  async syncBoth(found: Found, data: WalFile): Promise<void> {
-    await data.datasync();
-    await this.withFile(found.side.name, (side) => side.datasync());
-  }
-
   async withFile(name: string, use: (file: WalFile) => Promise<void>): Promise<void> {
     const file = await this.files.open(join(this.dir, name));
     try {
@@ -57,6 +52,10 @@ export class RecoverySource {
 export interface Found {
   readonly side: SegmentName;
   readonly data: SegmentName;
+}
+
+export interface Candidate extends Found {
+  readonly scan: SideScan;
 }
 
 export interface Findings {
@@ -93,6 +92,28 @@ export function describeKept(
     allocated,
     lastAppendMs: blocks.at(-1)?.atMs ?? 0,
   };
+}
+
+/**
+ * Makes the last block durable; those before it are. It is written once more, because an earlier
+ * start may have failed to sync it: the kernel then answers the next sync with success all the
+ * same, unless the pages are dirty again.
+ */
+export async function secureLast(
+  source: RecoverySource,
+  { side, scan }: Candidate,
+  data: WalFile,
+  reader: BlockReader,
+): Promise<void> {
+  const last = scan.records.at(-1);
+  if (last === undefined) return;
+  const record = new RecordEncoder().encode(last, recordSeed(encodeHeader(scan.batch)));
+  await source.withFile(side.name, async (sideFile) => {
+    await reader.copy(last, data, last.offset);
+    await writeAll(sideFile, [record], scan.end - record.byteLength, record.byteLength);
+    await data.datasync();
+    await sideFile.datasync();
+  });
 }
 
 /** Cuts a torn tail off for good. */

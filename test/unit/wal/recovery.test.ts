@@ -4,6 +4,7 @@ import {
   appendBlock,
   counterValue,
   DIR,
+  failing,
   ManualClock,
   openWal,
   segmentText,
@@ -303,5 +304,25 @@ describe('Recovery', () => {
       expect(texts.flatMap(splitBlocks)).toEqual([one, three, ...written.segments[1]!]);
       disk.kill();
     }
+  });
+
+  test('keeps a block of which an earlier start could not sync the file', async () => {
+    const disk = new SimulatedDisk(() => 0.5);
+    const clock = new ManualClock();
+    const { wal } = await openWal(disk, clock);
+    await appendBlock(wal, 0);
+    await settle();
+    // Both writes reach the page cache, the sync is never made.
+    disk.killAfter = 3;
+    await Promise.race([appendBlock(wal, 1), disk.killed]);
+    disk.kill();
+    failing(disk, 'datasync', '.native');
+    await expect(openWal(disk, clock)).rejects.toMatchObject({ code: 'SCRUBJAY_ERR_START' });
+    const second = await openWal(disk, clock);
+    expect(second.wal.recovered.map(({ rows }) => rows)).toEqual([6]);
+    disk.powerCut();
+    const third = await openWal(disk, clock);
+    expect(third.wal.recovered.map(({ rows }) => rows)).toEqual([6]);
+    expect(third.lines).toEqual([]);
   });
 });
