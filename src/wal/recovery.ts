@@ -179,7 +179,11 @@ async function readSent(
   notes: Note[],
 ): Promise<(SentFile & SegmentName)[]> {
   const { files, dir } = source;
-  if (data !== undefined) await files.remove(join(dir, data.name));
+  if (data !== undefined) {
+    await files.remove(join(dir, data.name));
+    // The side file may go next; a data file that came back alone would be called damage.
+    await files.syncDirectory(dir);
+  }
   const path = join(dir, side.name);
   const scan = scanSide(await readSmall(files, path, SIDE_BYTES_MAX), side.recordsMax);
   const lastAppendMs = scan?.records.at(-1)?.atMs ?? 0;

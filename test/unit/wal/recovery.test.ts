@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import {
   appendBlock,
+  collect,
   counterValue,
   DIR,
   failing,
@@ -9,10 +10,12 @@ import {
   openWal,
   segmentText,
   settle,
+  smallConfig,
   splitBlocks,
   type LogLine,
 } from './log-fixture.ts';
 import { HEADER_BYTES } from '../../../src/wal/side-file.ts';
+import { seeded } from '../../simulation/chance.ts';
 import { SimulatedDisk } from '../../simulation/simulated-disk.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -324,5 +327,28 @@ describe('Recovery', () => {
     const third = await openWal(disk, clock);
     expect(third.wal.recovered.map(({ rows }) => rows)).toEqual([6]);
     expect(third.lines).toEqual([]);
+  });
+
+  test('never leaves a stored data file without its side file, whenever the power fails', async () => {
+    for (let seed = 1; seed <= 60; seed++) {
+      const disk = new SimulatedDisk(seeded(seed));
+      const clock = new ManualClock();
+      const { wal } = await openWal(disk, clock);
+      const closed = collect(wal);
+      await appendBlock(wal, 0);
+      await wal.closeOpen();
+      const { path } = closed[0]!;
+      const bytes = disk.content(path);
+      await wal.remove(closed[0]!);
+      await wal.close();
+      // Its move into the pool has not reached the disk.
+      disk.put(path, bytes);
+      await clock.advance(smallConfig.notesKeptMs + 1);
+      disk.killAfter = 8 + (seed % 12);
+      await Promise.race([openWal(disk, clock), disk.killed]);
+      disk.powerCut();
+      await openWal(disk, clock);
+      expect(disk.paths().filter((name) => name.includes('/corrupt/'))).toEqual([]);
+    }
   });
 });
