@@ -19,7 +19,8 @@ export async function moveToCorrupt(
     } catch (error) {
       if (!isMissing(error)) throw error;
     }
+    // Renames of which the second alone is on disk after a power cut would be out of order.
+    await files.syncDirectory(folder);
+    await files.syncDirectory(dir);
   }
-  await files.syncDirectory(folder);
-  await files.syncDirectory(dir);
 }

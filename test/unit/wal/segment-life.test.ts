@@ -1,8 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import { seeded } from '../../simulation/chance.ts';
+import { SimulatedDisk } from '../../simulation/simulated-disk.ts';
 import {
   appendBlock,
   collect,
   failing,
+  ManualClock,
   settle,
   smallConfig,
   DIR,
@@ -79,6 +82,27 @@ describe('A removed segment', () => {
     const again = await openWal(disk, clock);
     expect(again.wal.recovered).toEqual([]);
     await again.wal.close();
+  });
+
+  test('is in the log or set aside with both files, whenever the power fails', async () => {
+    for (let seed = 1; seed <= 60; seed++) {
+      const disk = new SimulatedDisk(seeded(seed));
+      const clock = new ManualClock();
+      const { wal } = await openWal(disk, clock);
+      const closed = collect(wal);
+      await appendBlock(wal, 0);
+      await wal.closeOpen();
+      await settle();
+      disk.killAfter = 1 + (seed % 9);
+      await Promise.race([wal.setAside(closed[0]!, 'storage refuses it'), disk.killed]);
+      disk.powerCut();
+      const again = await openWal(disk, clock);
+      const aside = disk.paths().filter((path) => path.includes('/corrupt/'));
+      expect([again.wal.recovered.length, aside.length]).toEqual(
+        aside.length > 0 ? [0, 2] : [1, 0],
+      );
+      expect(again.lines.filter(({ message }) => message.includes('lost'))).toEqual([]);
+    }
   });
 
   test('set aside is known by the notes of its whole blocks at the next start', async () => {
