@@ -38,6 +38,15 @@ export default defineConfig({
           include: ['test/*.test.ts', 'test/unit/**/*.test.ts'],
         },
       },
+      {
+        root,
+        test: {
+          ...common,
+          testTimeout: 600_000,
+          name: 'simulation',
+          include: ['test/simulation/**/*.test.ts'],
+        },
+      },
       { root, test: { ...processes, name: 'contract', include: ['test/contract/**/*.test.ts'] } },
       {
         root,

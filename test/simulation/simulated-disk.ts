@@ -79,6 +79,8 @@ export class SimulatedDisk {
   capacityBytes = Number.POSITIVE_INFINITY;
   /** Operations until the process dies in the middle of one. */
   killAfter = Number.POSITIVE_INFINITY;
+  /** Which operations count for that; undefined: all. */
+  killAt: Operation | undefined;
   operations = 0;
   readonly #random: () => number;
   readonly #turn: (operation: Operation) => Promise<void>;
@@ -130,6 +132,12 @@ export class SimulatedDisk {
     return Buffer.from(bytes.slice(0, size));
   }
 
+  usedBytes(): number {
+    let used = 0;
+    for (const inode of this.#entries.values()) used += inode.live.size;
+    return used;
+  }
+
   /** Puts a file there, synced, whatever was there before. */
   put(path: string, bytes: Uint8Array): void {
     const inode = new Inode();
@@ -179,7 +187,7 @@ export class SimulatedDisk {
         step('syncDirectory', path, () => {
           this.#syncDirectory(path);
         }),
-      freeBytes: async () => Math.max(0, Math.min(this.capacityBytes, 1e15) - this.#usedBytes()),
+      freeBytes: async () => Math.max(0, Math.min(this.capacityBytes, 1e15) - this.usedBytes()),
       lock: async (directory) => {
         const detail = `Data folder ${directory} is in use by process 1`;
         if (this.#locked) throw new CodedError('SCRUBJAY_ERR_START', { detail });
@@ -205,8 +213,8 @@ export class SimulatedDisk {
           : whole;
         await this.#admit(boot, 'write', path, inode, { at: position, bytes });
         const grown = Math.max(0, position + bytes.byteLength - inode.live.size);
-        if (this.#usedBytes() + grown > this.capacityBytes) throw problem('ENOSPC');
-        this.#write(inode, { at: position, bytes: Uint8Array.from(bytes) });
+        if (this.usedBytes() + grown > this.capacityBytes) throw problem('ENOSPC');
+        this.#write(inode, { at: position, bytes });
         return bytes.byteLength;
       },
       read: async (into, position) => {
@@ -241,7 +249,7 @@ export class SimulatedDisk {
     await this.#turn(operation);
     if (boot !== this.#boot) await never();
     this.operations++;
-    if (--this.killAfter <= 0) {
+    if (this.#isLast(operation)) {
       if (inode !== undefined && change !== undefined) this.#tear(inode, change);
       this.#onKilled();
       await never();
@@ -263,6 +271,10 @@ export class SimulatedDisk {
   /** So that what runs at the same time interleaves. */
   async #fewTurns(): Promise<void> {
     for (let turn = Math.floor(this.#random() * 3); turn >= 0; turn--) await Promise.resolve();
+  }
+
+  #isLast(operation: Operation): boolean {
+    return (this.killAt ?? operation) === operation && --this.killAfter <= 0;
   }
 
   #write(inode: Inode, change: Change): void {
@@ -318,16 +330,11 @@ export class SimulatedDisk {
     return inode;
   }
 
-  #usedBytes(): number {
-    let used = 0;
-    for (const inode of this.#entries.values()) used += inode.live.size;
-    return used;
-  }
-
   #reboot(): void {
     this.#boot++;
     this.#locked = false;
     this.killAfter = Number.POSITIVE_INFINITY;
+    this.killAt = undefined;
     this.fault = () => undefined;
     this.killed = this.#nextDeath();
   }

@@ -3,13 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CodedError } from '../../../src/base/errors.ts';
 import type { ClosedSegment, Wal } from '../../../src/wal/wal.ts';
-import {
-  appendBlock,
-  ManualClock,
-  openWal,
-  segmentText,
-  splitBlocks,
-} from './log-fixture.ts';
+import { appendBlock, ManualClock, openWal, segmentText, splitBlocks } from './log-fixture.ts';
 import { seeded } from '../../simulation/chance.ts';
 import { SimulatedDisk, type Operation } from '../../simulation/simulated-disk.ts';
 
