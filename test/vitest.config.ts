@@ -1,6 +1,7 @@
 /** One project for each kind of test; `npx vitest run --project unit` runs one kind. */
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { planter } from './simulation/plant.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -40,6 +41,7 @@ export default defineConfig({
       },
       {
         root,
+        plugins: [planter],
         test: {
           ...common,
           testTimeout: 600_000,

@@ -1,0 +1,123 @@
+/**
+ * Bugs as one could write them: each replaces one passage of the real source, found by its exact
+ * text. The simulation must find every one of them, or it does not look where it should.
+ */
+export interface PlantedBug {
+  readonly name: string;
+  /** From the root of the repository. */
+  readonly file: string;
+  /** Occurs exactly once in the file. */
+  readonly source: string;
+  readonly bug: string;
+}
+
+export const PLANTED_BUGS: readonly PlantedBug[] = [
+  {
+    name: 'acknowledges before the block is synced',
+    file: 'src/wal/segment.ts',
+    source: 'await both(dataFile.datasync(), sideFile.datasync());',
+    bug: 'void both(dataFile.datasync(), sideFile.datasync()).catch(() => undefined);',
+  },
+  {
+    name: 'syncs the side file only',
+    file: 'src/wal/segment.ts',
+    source: 'await both(dataFile.datasync(), sideFile.datasync());',
+    bug: 'await sideFile.datasync();',
+  },
+  {
+    name: 'skips the folder sync after a segment was created',
+    file: 'src/wal/stock.ts',
+    source: 'opened.push(dataFile);\n      await this.#files.syncDirectory(this.#dir);',
+    bug: 'opened.push(dataFile);',
+  },
+  {
+    name: 'skips the folder sync before the data file of a stored segment is used again',
+    file: 'src/wal/closed-segments.ts',
+    source: 'await this.#files.syncDirectory(this.#dir);',
+    bug: '',
+  },
+  {
+    name: 'ignores a short write',
+    file: 'src/wal/files.ts',
+    source: 'while (written < length) {',
+    bug: 'while (written === 0) {',
+  },
+  {
+    name: 'does not seal a segment whose write failed',
+    file: 'src/wal/mender.ts',
+    source: 'const side = await this.#seal(segment);',
+    bug: 'const side = segment.parts.side;',
+  },
+  {
+    name: 'takes a write that failed for done',
+    file: 'src/wal/segment.ts',
+    source: "if (outcome.status === 'rejected') throw outcome.reason;",
+    bug: 'void outcome;',
+  },
+  {
+    name: 'trusts every record of a side file at the start',
+    file: 'src/wal/recovery.ts',
+    source: 'if (await reader.holds(record, size)) good.push(record);',
+    bug: 'good.push(record);',
+  },
+  {
+    name: 'does not sync at the start what a kill left in the page cache',
+    file: 'src/wal/recovery.ts',
+    source: 'else if (isLast) await secureLast(source, candidate, file, reader);',
+    bug: '',
+  },
+  {
+    name: 'forgets at a restart which bodies it has acknowledged',
+    file: 'src/wal/recovery.ts',
+    source: 'keepNotes(source, notes, result.records);',
+    bug: '',
+  },
+  {
+    name: 'removes a segment without counting it back',
+    file: 'src/ingester/inserter.ts',
+    source: 'compareDays(segment.days, await writer.countBack(segment.batch));\n    if',
+    bug: 'compareDays(segment.days, segment.days);\n    if',
+  },
+  {
+    name: 'inserts again without looking what is there',
+    file: 'src/ingester/inserter.ts',
+    source: 'pending.inDoubt = true;',
+    bug: 'pending.inDoubt = false;',
+  },
+  {
+    name: 'inserts what it found at the start without looking what is there',
+    file: 'src/ingester/pending-segments.ts',
+    source: 'inDoubt: segment.recovered,',
+    bug: 'inDoubt: false,',
+  },
+  {
+    name: 'inserts all days when some are there',
+    file: 'src/ingester/inserter.ts',
+    source: "if (before.outcome === 'partial') onlyDays = before.missingDays;",
+    bug: '',
+  },
+  {
+    name: 'tells queries that they are fresh once the segment is closed',
+    file: 'src/ingester/freshness.ts',
+    source: 'if (waiter.rows <= doneRows) waiter.end(true);',
+    bug: 'if (waiter.rows <= addedRows) waiter.end(true);',
+  },
+  {
+    name: 'keeps the good spans of a message that is refused as a whole',
+    file: 'src/distributor/distributor.ts',
+    source: 'batch.rollback(mark);\n      this.#bookRejected(report);',
+    bug: 'this.#bookRejected(report);',
+  },
+  {
+    name: 'stores a body again that is sent while its first copy is being written',
+    file: 'src/distributor/seen-bodies.ts',
+    source: 'this.#underWay.set(key, settled);',
+    bug: '',
+  },
+  {
+    name: 'books a refused message as if it had not come',
+    file: 'src/telemetry/ledger.ts',
+    source: 'this.#refused += spans;',
+    bug: '',
+  },
+];
