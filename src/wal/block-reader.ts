@@ -72,3 +72,14 @@ export class BlockReader {
     return this.#window.subarray(from, Math.min(this.#filled, from + length));
   }
 }
+
+/** One window for all files. */
+export class WindowOwner {
+  #reader: BlockReader | undefined;
+
+  of(file: WalFile): BlockReader {
+    if (this.#reader === undefined) this.#reader = new BlockReader(file);
+    else this.#reader.use(file);
+    return this.#reader;
+  }
+}

@@ -5,10 +5,11 @@
  * middle too, gives the same segments: rows of a batch may be in storage already.
  */
 import { join } from 'node:path';
-import { BlockReader } from './block-reader.ts';
-import { CORRUPT_FOLDER, moveToCorrupt } from './corrupt.ts';
-import { isMissing, readSmall, type WalFile } from './files.ts';
-import { namesBatch, parseName, stemOf, type SegmentName } from './names.ts';
+import { WindowOwner } from './block-reader.ts';
+import { moveToCorrupt } from './corrupt.ts';
+import { isMissing, readSmall } from './files.ts';
+import { namesBatch, parseName, type SegmentName } from './names.ts';
+import { keepNotes, recallNotes, type Note } from './notes.ts';
 import {
   cutSide,
   describeKept,
@@ -18,16 +19,7 @@ import {
   type RecoverySource,
 } from './repair.ts';
 import type { KeptSegment } from './segment.ts';
-import { scanSide, type BlockRecord, type SideScan } from './side-file.ts';
-
-/** Longer side files are not read to the end. */
-const SIDE_BYTES_MAX = 256 * 1024 * 1024;
-
-export interface Note {
-  readonly note: Uint8Array;
-  /** Epoch milliseconds of the append. */
-  readonly atMs: number;
-}
+import { scanSide, SIDE_FILE_BYTES_MAX, type BlockRecord, type SideScan } from './side-file.ts';
 
 /** Side file of a segment whose rows are in storage: kept for its notes. */
 export interface SentFile {
@@ -90,44 +82,6 @@ export async function recover(
   return { kept, notes, sent };
 }
 
-/**
- * Of blocks that were set aside whole: storage has taken some of their rows, and a person may bring
- * the others. Bodies of damaged blocks may come again. Nothing else depends on these files, so one
- * that cannot be read is passed over.
- */
-async function recallNotes(
-  source: RecoverySource,
-  name: string,
-  windows: WindowOwner,
-  notes: Note[],
-): Promise<void> {
-  const side = parseName(name);
-  if (side?.kind !== 'idx') return;
-  const { files, dir, notesSinceMs } = source;
-  const folder = join(dir, CORRUPT_FOLDER);
-  try {
-    const scan = scanSide(
-      await readSmall(files, join(folder, name), SIDE_BYTES_MAX),
-      side.recordsMax,
-    );
-    const recent = scan?.records.filter(({ atMs }) => atMs >= notesSinceMs) ?? [];
-    if (recent.length === 0) return;
-    const stem = stemOf(side.epoch, side.number, side.rewrite);
-    const data = await files.open(join(folder, `${stem}.native`));
-    try {
-      const reader = windows.of(data);
-      const size = await data.size();
-      for (const record of recent) {
-        if (await reader.holds(record, size)) keepNotes(source, notes, [record]);
-      }
-    } finally {
-      await data.close();
-    }
-  } catch (error) {
-    source.logger.debug({ file: name, err: error }, 'Notes of a set aside segment are not read');
-  }
-}
-
 /** The last segment with blocks of each epoch. */
 function lastNumbers(sides: readonly { epoch: number; number: number }[]): Map<number, number> {
   const last = new Map<number, number>();
@@ -185,7 +139,7 @@ async function readSent(
     await files.syncDirectory(dir);
   }
   const path = join(dir, side.name);
-  const scan = scanSide(await readSmall(files, path, SIDE_BYTES_MAX), side.recordsMax);
+  const scan = scanSide(await readSmall(files, path, SIDE_FILE_BYTES_MAX), side.recordsMax);
   const lastAppendMs = scan?.records.at(-1)?.atMs ?? 0;
   if (lastAppendMs < source.notesSinceMs) {
     await files.remove(path);
@@ -195,20 +149,13 @@ async function readSent(
   return [{ ...side, path, lastAppendMs }];
 }
 
-function keepNotes(source: RecoverySource, notes: Note[], records: readonly BlockRecord[]): void {
-  for (const { note, atMs } of records) {
-    // A copy: the note is a view of its whole side file.
-    if (atMs >= source.notesSinceMs) notes.push({ note: Uint8Array.from(note), atMs });
-  }
-}
-
 async function readSide(
   source: RecoverySource,
   side: SegmentName,
   data: SegmentName | undefined,
 ): Promise<Candidate | undefined> {
   const { files, dir, logger } = source;
-  const bytes = await readSmall(files, join(dir, side.name), SIDE_BYTES_MAX).catch(
+  const bytes = await readSmall(files, join(dir, side.name), SIDE_FILE_BYTES_MAX).catch(
     (error: unknown) => {
       logger.error({ file: side.name, err: error }, 'A side file of the log cannot be read');
       return Buffer.alloc(0);
@@ -281,17 +228,6 @@ async function orphan(
     'The side file of a log segment is missing or unreadable: its data file is in corrupt/',
   );
   await moveToCorrupt(files, dir, [...sides, data]);
-}
-
-/** One window for all files. */
-class WindowOwner {
-  #reader: BlockReader | undefined;
-
-  of(file: WalFile): BlockReader {
-    if (this.#reader === undefined) this.#reader = new BlockReader(file);
-    else this.#reader.use(file);
-    return this.#reader;
-  }
 }
 
 interface Verified {

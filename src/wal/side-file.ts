@@ -25,6 +25,8 @@ const DAY_BYTES = 8;
 const ALIGNMENT = 8;
 /** Longer sizes are damage, not records. */
 const RECORD_BYTES_MAX = 64 * 1024 * 1024;
+/** Longer side files are not read to the end. */
+export const SIDE_FILE_BYTES_MAX = 256 * 1024 * 1024;
 
 /** What the log keeps of one appended block. */
 export interface BlockRecord {

@@ -15,7 +15,7 @@ import { diskFiles, errorCode, failure, isNoSpace, type WalFiles } from './files
 import { openFolder, type OpenedFolder } from './folder.ts';
 import { WalGauges, type WalState } from './gauges.ts';
 import { Mender } from './mender.ts';
-import type { Note } from './recovery.ts';
+import type { Note } from './notes.ts';
 import type { BlockMeta, ClosedSegment, OpenSegment } from './segment.ts';
 import { RecordEncoder } from './side-file.ts';
 import type { SegmentStock } from './stock.ts';
