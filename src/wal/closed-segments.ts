@@ -5,11 +5,14 @@
  */
 import { basename, join } from 'node:path';
 import { invariant } from '../base/errors.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { moveToCorrupt } from './corrupt.ts';
+import { dropParts, writeParts, type Divide } from './division.ts';
 import { isMissing, removeIfThere, type WalFiles } from './files.ts';
 import { sideName } from './names.ts';
 import type { SentFile } from './recovery.ts';
-import type { ClosedSegment, KeptSegment } from './segment.ts';
+import type { ClosedSegment, KeptSegment, SegmentPaths } from './segment.ts';
 import type { SegmentStock } from './stock.ts';
 
 interface Entry extends KeptSegment {
@@ -17,19 +20,34 @@ interface Entry extends KeptSegment {
   readonly released: Promise<void>;
   /** A step of its removal failed: what the folder holds after a power cut is uncertain. */
   doubtful: boolean;
+  /** Files that a division may have begun to write. */
+  loose: SegmentPaths[];
+  /** What a division has made ready: its last step was begun and can only be completed. */
+  parts: readonly KeptSegment[] | undefined;
+}
+
+export interface ClosedSegmentsOptions {
+  readonly files: WalFiles;
+  readonly dir: string;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
 }
 
 export class ClosedSegments {
   readonly #files: WalFiles;
   readonly #dir: string;
+  readonly #logger: Logger;
+  readonly #metrics: Metrics;
   readonly #stock: SegmentStock;
   readonly #entries = new Map<ClosedSegment, Entry>();
   readonly #sent: SentFile[];
   bytes = 0;
 
-  constructor(files: WalFiles, dir: string, stock: SegmentStock, sent: readonly SentFile[]) {
-    this.#files = files;
-    this.#dir = dir;
+  constructor(options: ClosedSegmentsOptions, stock: SegmentStock, sent: readonly SentFile[]) {
+    this.#files = options.files;
+    this.#dir = options.dir;
+    this.#logger = options.logger;
+    this.#metrics = options.metrics;
     this.#stock = stock;
     this.#sent = [...sent];
   }
@@ -48,7 +66,13 @@ export class ClosedSegments {
   }
 
   add(kept: KeptSegment, released: Promise<void>): void {
-    this.#entries.set(kept.segment, { ...kept, released, doubtful: false });
+    this.#entries.set(kept.segment, {
+      ...kept,
+      released,
+      doubtful: false,
+      loose: [],
+      parts: undefined,
+    });
     this.bytes += kept.segment.bytes;
   }
 
@@ -59,9 +83,10 @@ export class ClosedSegments {
    */
   async remove(segment: ClosedSegment, recycle: boolean, notesSinceMs: number): Promise<void> {
     const entry = this.#entry(segment);
-    const { paths, recordsMax, allocated, lastAppendMs } = entry;
+    const { paths, allocated, lastAppendMs } = entry;
     await entry.released;
-    const sent = join(this.#dir, sideName(paths.stem, 'sent', recordsMax));
+    await this.#dropLoose(entry);
+    const sent = this.#sentPath(entry);
     try {
       await this.#renameOnce(paths.side, sent);
       await this.#files.syncDirectory(this.#dir);
@@ -77,12 +102,62 @@ export class ClosedSegments {
   }
 
   /** Rejects with the error of the disk; may be called again then. */
-  async setAside(segment: ClosedSegment): Promise<void> {
-    const { paths, released } = this.#entry(segment);
+  async setAside(segment: ClosedSegment, why: string): Promise<void> {
+    const entry = this.#entry(segment);
+    const { paths, released } = entry;
     await released;
+    await this.#dropLoose(entry);
     // The side file first: data without a side file is never delivered.
     await moveToCorrupt(this.#files, this.#dir, [basename(paths.side), basename(paths.data)]);
     this.#forget(segment);
+    const { batch, bytes, rows } = segment;
+    this.#metrics.walCorruptBytes.inc({ kind: 'set_aside' }, bytes);
+    const fields = { batch: String(batch), file: basename(paths.data), bytes, rows, why };
+    this.#logger.error(fields, 'Log segment set aside in corrupt/');
+  }
+
+  /**
+   * Puts the parts of a segment in its place; resolves to them. Rejects with the error of the disk
+   * or of `divide`. Once the disk has failed at the last step, only calling it again is right: the
+   * segment must not be delivered any more, and `divide` is not asked again.
+   * @param isLate true from when the folder is given up: the segment stays as it is then
+   */
+  async divide(
+    segment: ClosedSegment,
+    divide: Divide,
+    isLate: () => boolean,
+  ): Promise<readonly ClosedSegment[]> {
+    const entry = this.#entry(segment);
+    await entry.released;
+    if (entry.parts === undefined) {
+      await this.#dropLoose(entry);
+      const files = this.#files;
+      const onPart = (paths: SegmentPaths): void => void entry.loose.push(paths);
+      entry.parts = await writeParts(files, this.#stock, entry, divide, onPart);
+    }
+    invariant(!isLate(), 'an open log');
+    const { parts, paths, lastAppendMs } = entry;
+    const sent = this.#sentPath(entry);
+    await this.#renameOnce(paths.side, sent);
+    await this.#files.syncDirectory(this.#dir);
+    this.#forget(segment);
+    this.#sent.push({ path: sent, lastAppendMs });
+    for (const part of parts) this.add(part, Promise.resolve());
+    // The next start does it otherwise.
+    await removeIfThere(this.#files, paths.data).catch(() => undefined);
+    return parts.map((part) => part.segment);
+  }
+
+  /** Before a segment leaves in another way: what it leaves behind must not count then. */
+  async #dropLoose(entry: Entry): Promise<void> {
+    invariant(entry.parts === undefined, 'a segment whose parts are ready is not delivered');
+    if (entry.loose.length === 0) return;
+    await dropParts(this.#files, this.#dir, entry.loose);
+    entry.loose = [];
+  }
+
+  #sentPath({ paths, recordsMax }: Entry): string {
+    return join(this.#dir, sideName(paths.stem, 'sent', recordsMax));
   }
 
   #entry(segment: ClosedSegment): Entry {

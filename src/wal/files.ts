@@ -202,6 +202,18 @@ export const isNoSpace = (error: unknown): boolean =>
 export const failure = (error: unknown): CodedError =>
   new CodedError('SCRUBJAY_ERR_WAL_FAILED', { cause: errorCode(error) }, { cause: error });
 
+/** Errors of the disk as errors that leave the log; others pass. */
+export async function coded<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && !(error instanceof CodedError)) {
+      throw failure(error);
+    }
+    throw error;
+  }
+}
+
 /** Removes the file if it is there. */
 export async function removeIfThere(files: WalFiles, path: string): Promise<void> {
   try {

@@ -42,7 +42,9 @@ export async function openFolder(options: FolderOptions): Promise<OpenedFolder> 
   const taken = new Set<number>();
   for (const name of [...names, ...aside]) {
     const parsed = parseName(name);
-    if (parsed !== undefined) taken.add(parsed.epoch);
+    if (parsed === undefined) continue;
+    taken.add(parsed.epoch);
+    if (parsed.parent !== undefined) taken.add(parsed.parent.epoch);
   }
   const identity = await raiseEpoch({ files, dir, logger, random }, taken);
   const notesSinceMs = clock.nowMs() - config.notesKeptMs;

@@ -46,7 +46,7 @@ export async function recallNotes(
     );
     const recent = scan?.records.filter(({ atMs }) => atMs >= notesSinceMs) ?? [];
     if (recent.length === 0) return;
-    const stem = stemOf(side.epoch, side.number, side.rewrite);
+    const stem = stemOf(side, side.parent, side.rewrite);
     const data = await files.open(join(folder, `${stem}.native`));
     try {
       const reader = windows.of(data);

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { WindowOwner } from './block-reader.ts';
 import { moveToCorrupt } from './corrupt.ts';
 import { isMissing, readSmall } from './files.ts';
-import { namesBatch, parseName, type SegmentName } from './names.ts';
+import { idText, namesBatch, parseName, type SegmentId, type SegmentName } from './names.ts';
 import { keepNotes, recallNotes, type Note } from './notes.ts';
 import {
   cutSide,
@@ -37,9 +37,7 @@ export interface Recovery {
 }
 
 /** All files of one segment number. */
-interface Group {
-  readonly epoch: number;
-  readonly number: number;
+interface Group extends SegmentId {
   readonly names: SegmentName[];
 }
 
@@ -49,10 +47,11 @@ interface Group {
  */
 export async function recover(
   source: RecoverySource,
-  names: readonly string[],
+  texts: readonly string[],
   aside: readonly string[],
   epoch: number,
 ): Promise<Recovery> {
+  const names = await withoutLooseParts(source, texts);
   const candidates: Candidate[] = [];
   const sent: (SentFile & SegmentName)[] = [];
   const notes: Note[] = [];
@@ -72,7 +71,8 @@ export async function recover(
   const reader = new WindowOwner();
   const last = lastNumbers([...candidates.map(({ side }) => side), ...sent]);
   for (const candidate of candidates) {
-    const isLast = last.get(candidate.side.epoch) === candidate.side.number;
+    const { epoch: ofEpoch, number, parent } = candidate.side;
+    const isLast = parent === undefined && last.get(ofEpoch) === number;
     const result = await verify(source, candidate, isLast, reader);
     if (result === undefined) continue;
     kept.push(result.kept);
@@ -82,19 +82,37 @@ export async function recover(
   return { kept, notes, sent };
 }
 
-/** The last segment with blocks of each epoch. */
-function lastNumbers(sides: readonly { epoch: number; number: number }[]): Map<number, number> {
+/**
+ * Deletes the parts of a division that did not come to its end: the divided segment is still there.
+ * It may leave the log in any way afterwards, so they must be gone for good before.
+ */
+async function withoutLooseParts(
+  { files, dir }: RecoverySource,
+  texts: readonly string[],
+): Promise<SegmentName[]> {
+  const names = texts.map(parseName).filter((name) => name !== undefined);
+  const undivided = new Set(names.filter(({ kind }) => kind === 'idx').map(idText));
+  const isLoose = ({ parent }: SegmentName): boolean =>
+    parent !== undefined && undivided.has(idText(parent));
+  const loose = names.filter(isLoose);
+  for (const { name } of loose) await files.remove(join(dir, name));
+  if (loose.length > 0) await files.syncDirectory(dir);
+  return names.filter((name) => !isLoose(name));
+}
+
+/** The last segment of each epoch that was appended to: parts were written in one go. */
+function lastNumbers(sides: readonly SegmentName[]): Map<number, number> {
   const last = new Map<number, number>();
-  for (const { epoch, number } of sides) last.set(epoch, Math.max(number, last.get(epoch) ?? 0));
+  for (const { epoch, number, parent } of sides) {
+    if (parent === undefined) last.set(epoch, Math.max(number, last.get(epoch) ?? 0));
+  }
   return last;
 }
 
-function inLogOrder(names: readonly string[], epoch: number): Group[] {
+function inLogOrder(names: readonly SegmentName[], epoch: number): Group[] {
   const groups = new Map<string, Group>();
-  for (const text of names) {
-    const name = parseName(text);
-    if (name === undefined) continue;
-    const key = `${name.epoch}/${name.number}`;
+  for (const name of names) {
+    const key = idText(name);
     const group = groups.get(key) ?? { epoch: name.epoch, number: name.number, names: [] };
     group.names.push(name);
     groups.set(key, group);

@@ -4,9 +4,10 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { BlockReader } from './block-reader.ts';
 import { moveToCorrupt } from './corrupt.ts';
-import { removeIfThere, writeAll, type WalFile, type WalFiles } from './files.ts';
+import { writeAll, type WalFile, type WalFiles } from './files.ts';
 import { sideName, stemOf, type SegmentName } from './names.ts';
 import { addDays, type KeptSegment } from './segment.ts';
+import { createAnew, writeSideFile } from './segment-writer.ts';
 import {
   encodeHeader,
   HEADER_BYTES,
@@ -74,7 +75,6 @@ export function describeKept(
   blocks: readonly BlockRecord[],
   allocated: number,
 ): KeptSegment {
-  const { epoch, number, rewrite: writing } = found.data;
   const data = join(source.dir, found.data.name);
   const days = new Map<number, number>();
   let bytes = 0;
@@ -87,7 +87,11 @@ export function describeKept(
   const firstAppendMs = blocks[0]?.atMs ?? 0;
   return {
     segment: { batch, path: data, bytes, rows, days, recovered: true, firstAppendMs },
-    paths: { stem: stemOf(epoch, number, writing), data, side: join(source.dir, found.side.name) },
+    paths: {
+      stem: stemOf(found.data, found.data.parent, found.data.rewrite),
+      data,
+      side: join(source.dir, found.side.name),
+    },
     recordsMax: found.side.recordsMax,
     allocated,
     lastAppendMs: blocks.at(-1)?.atMs ?? 0,
@@ -163,12 +167,12 @@ export async function rewrite(
   sayDamaged(source, found, findings);
   let result: { kept: KeptSegment; records: readonly BlockRecord[] } | undefined;
   if (good.length > 0) {
-    const { epoch, number } = found.side;
-    const stem = stemOf(epoch, number, found.side.rewrite + 1);
-    const data = { ...found.data, name: `${stem}.native`, rewrite: found.side.rewrite + 1 };
+    const writing = found.side.rewrite + 1;
+    const stem = stemOf(found.side, found.side.parent, writing);
+    const data = { ...found.data, name: `${stem}.native`, rewrite: writing };
     const side = { ...found.side, name: sideName(stem, 'idx', undefined), recordsMax: undefined };
     const records = await writeData(source, data.name, good, reader);
-    await writeSide(source, `${side.name}.tmp`, scan.batch, records);
+    await writeSideFile(files, join(dir, `${side.name}.tmp`), scan.batch, records);
     await files.syncDirectory(dir);
     await files.rename(join(dir, `${side.name}.tmp`), join(dir, side.name));
     await files.syncDirectory(dir);
@@ -214,7 +218,7 @@ async function writeData(
   reader: BlockReader,
 ): Promise<BlockRecord[]> {
   const records: BlockRecord[] = [];
-  const file = await fresh(source, name);
+  const file = await createAnew(source.files, join(source.dir, name));
   try {
     let offset = 0;
     for (const block of blocks) {
@@ -228,32 +232,4 @@ async function writeData(
     await file.close();
   }
   return records;
-}
-
-async function writeSide(
-  source: RecoverySource,
-  name: string,
-  batch: bigint,
-  records: readonly BlockRecord[],
-): Promise<void> {
-  const file = await fresh(source, name);
-  try {
-    const header = encodeHeader(batch);
-    const encoder = new RecordEncoder();
-    await writeAll(file, [header], 0, header.byteLength);
-    let at = header.byteLength;
-    for (const record of records) {
-      const bytes = encoder.encode(record, recordSeed(header));
-      await writeAll(file, [bytes], at, bytes.byteLength);
-      at += bytes.byteLength;
-    }
-    await file.datasync();
-  } finally {
-    await file.close();
-  }
-}
-
-async function fresh({ files, dir }: RecoverySource, name: string): Promise<WalFile> {
-  await removeIfThere(files, join(dir, name));
-  return files.create(join(dir, name));
 }

@@ -4,8 +4,15 @@
  */
 import { crc32 } from 'node:zlib';
 import type { Clock } from '../base/clock.ts';
+import type { WalConfig } from './config.ts';
 import { writeAll, type WalFile } from './files.ts';
 import { HEADER_BYTES, type RecordEncoder } from './side-file.ts';
+
+/**
+ * A segment is closed when its rows are of so many days: each day is a part of its own in storage,
+ * and ClickHouse refuses more in one insert. One block may still bring more.
+ */
+export const SEGMENT_DAYS_MAX = 100;
 
 export interface BlockMeta {
   readonly rows: number;
@@ -58,6 +65,8 @@ export interface SegmentParts extends SegmentPaths {
   readonly allocated: number;
 }
 
+type SegmentLimits = Pick<WalConfig, 'segmentRowsMax' | 'segmentBytesMax'>;
+
 export class OpenSegment {
   readonly parts: SegmentParts;
   readonly days = new Map<number, number>();
@@ -74,6 +83,18 @@ export class OpenSegment {
 
   get batch(): bigint {
     return this.parts.batch;
+  }
+
+  /** True when it takes such a block; an empty one takes any. */
+  fits(rows: number, bytes: number, config: SegmentLimits): boolean {
+    if (this.records === 0) return true;
+    const { segmentRowsMax, segmentBytesMax } = config;
+    return this.rows + rows <= segmentRowsMax && this.bytes + bytes <= segmentBytesMax;
+  }
+
+  isFull({ segmentRowsMax, segmentBytesMax }: SegmentLimits): boolean {
+    if (this.days.size >= SEGMENT_DAYS_MAX) return true;
+    return this.rows >= segmentRowsMax || this.bytes >= segmentBytesMax;
   }
 
   /**

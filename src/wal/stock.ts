@@ -9,7 +9,7 @@
 import { join } from 'node:path';
 import { removeIfThere, writeAll, type WalFile, type WalFiles } from './files.ts';
 import type { Identity } from './identity.ts';
-import { batchOf, sideName, stemOf } from './names.ts';
+import { batchOf, sideName, stemOf, type SegmentId } from './names.ts';
 import { OpenSegment, type SegmentPaths } from './segment.ts';
 import { encodeHeader, recordSeed } from './side-file.ts';
 
@@ -128,13 +128,25 @@ export class SegmentStock {
     await this.discard(next.parts);
   }
 
-  async #create(): Promise<void> {
+  /** Names for a part of a closed segment; the caller makes the files. */
+  partOf(parent: SegmentId): SegmentPaths & { readonly batch: bigint } {
+    return this.#newSegment(parent);
+  }
+
+  #newSegment(parent?: SegmentId): SegmentPaths & { readonly batch: bigint } {
     const { node, epoch } = this.#identity;
     const number = this.#segmentNumber++;
-    const stem = stemOf(epoch, number);
-    const batch = batchOf(node, epoch, number);
-    const data = join(this.#dir, `${stem}.native`);
-    const side = join(this.#dir, sideName(stem, 'idx', undefined));
+    const stem = stemOf({ epoch, number }, parent);
+    return {
+      stem,
+      data: join(this.#dir, `${stem}.native`),
+      side: join(this.#dir, sideName(stem, 'idx', undefined)),
+      batch: batchOf(node, epoch, number),
+    };
+  }
+
+  async #create(): Promise<void> {
+    const { stem, data, side, batch } = this.#newSegment();
     const opened: WalFile[] = [];
     try {
       const sideFile = await this.#files.create(side);

@@ -11,7 +11,8 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { Budget } from './budget.ts';
 import { ClosedSegments } from './closed-segments.ts';
 import type { WalConfig } from './config.ts';
-import { diskFiles, errorCode, failure, isNoSpace, type WalFiles } from './files.ts';
+import type { Divide } from './division.ts';
+import { coded, diskFiles, errorCode, failure, isNoSpace, type WalFiles } from './files.ts';
 import { openFolder, type OpenedFolder } from './folder.ts';
 import { WalGauges, type WalState } from './gauges.ts';
 import { Mender } from './mender.ts';
@@ -27,6 +28,7 @@ const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 30_000;
 /** More waiting segments than this: their files are cut to their content. */
 const UNCUT_SEGMENTS_MAX = 3;
+const ignore = (): void => undefined;
 
 export interface WalOptions {
   readonly dir: string;
@@ -105,7 +107,7 @@ export class Wal {
     this.#stock = stock;
     this.#gauges = new WalGauges(options.metrics);
     this.#budget = new Budget({ config, dir, files, clock, logger });
-    this.#closed = new ClosedSegments(files, dir, stock, recovery.sent);
+    this.#closed = new ClosedSegments(options, stock, recovery.sent);
     const backoff = new Backoff(RETRY_MIN_MS, RETRY_MAX_MS, random);
     const onSealed = (segment: OpenSegment, side: string): void => {
       this.#deliver(segment, side, Promise.resolve());
@@ -136,7 +138,7 @@ export class Wal {
     invariant(!this.#appending, 'one append at a time');
     const open = this.#open;
     if (open !== undefined) {
-      if (this.#fits(open, rows, bytes)) return this.#promise(open);
+      if (open.fits(rows, bytes, this.#config)) return this.#promise(open);
       this.#closeSegment(open);
     }
     const next = this.#mender.poisoned.length === 0 ? this.#stock.take() : undefined;
@@ -193,18 +195,24 @@ export class Wal {
   async remove(segment: ClosedSegment): Promise<void> {
     const space = this.#budget.state(this.#bytes(), this.#closed.size);
     const recycle = !this.#mender.noSpace && (space === 'ok' || space === 'spooling');
-    await this.#coded(this.#closed.remove(segment, recycle, this.#notesSinceMs()));
+    await coded(this.#closed.remove(segment, recycle, this.#notesSinceMs()));
     this.#show();
   }
 
   /** Moves the segment's files to corrupt/: a person must look at them. */
   async setAside(segment: ClosedSegment, why: string): Promise<void> {
-    const { logger, metrics } = this.#options;
-    await this.#coded(this.#closed.setAside(segment));
-    metrics.walCorruptBytes.inc({ kind: 'set_aside' }, segment.bytes);
-    const { batch, bytes, rows } = segment;
-    logger.error({ batch: String(batch), bytes, rows, why }, 'Log segment set aside in corrupt/');
+    await coded(this.#closed.setAside(segment, why));
     this.#show();
+  }
+
+  /** As ClosedSegments.divide. @throws {SCRUBJAY_ERR_WAL_FAILED} and what `divide` throws */
+  async divide(segment: ClosedSegment, divide: Divide): Promise<readonly ClosedSegment[]> {
+    const dividing = this.#closed.divide(segment, divide, () => this.#isClosed);
+    // Nothing of it may happen when the folder is another's.
+    this.#spawn(dividing.then(ignore, ignore));
+    const parts = await coded(dividing);
+    this.#show();
+    return parts;
   }
 
   /** Brings the gauges up to date too: call it when metrics are read. */
@@ -263,12 +271,6 @@ export class Wal {
     return this.#promised || this.#appending;
   }
 
-  #fits(open: OpenSegment, rows: number, bytes: number): boolean {
-    if (open.records === 0) return true;
-    const { segmentRowsMax, segmentBytesMax } = this.#config;
-    return open.rows + rows <= segmentRowsMax && open.bytes + bytes <= segmentBytesMax;
-  }
-
   #promise(open: OpenSegment): bigint {
     this.#promised = true;
     return open.batch;
@@ -315,23 +317,12 @@ export class Wal {
     return new CodedError('SCRUBJAY_ERR_WAL_FAILED', { cause: lastCode });
   }
 
-  async #coded(work: Promise<void>): Promise<void> {
-    try {
-      await work;
-    } catch (error) {
-      if (errorCode(error) === 'Error') throw error;
-      throw failure(error);
-    }
-  }
-
   /** Closes what has to be closed once no append is promised or running. */
   #afterAppend(close = false): void {
     const open = this.#open;
     const waiters = this.#closeWaiters;
     if (open !== undefined && open.records > 0) {
-      const { segmentRowsMax, segmentBytesMax } = this.#config;
-      const isOver = open.rows >= segmentRowsMax || open.bytes >= segmentBytesMax;
-      if (close || isOver || waiters.length > 0) this.#closeSegment(open);
+      if (close || open.isFull(this.#config) || waiters.length > 0) this.#closeSegment(open);
     }
     this.#closeWaiters = [];
     for (const resolve of waiters) resolve();

@@ -2,6 +2,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CodedError } from '../../../src/base/errors.ts';
+import type { Divide } from '../../../src/wal/division.ts';
 import type { ClosedSegment, Wal } from '../../../src/wal/wal.ts';
 import { appendBlock, ManualClock, openWal, segmentText, splitBlocks } from './log-fixture.ts';
 import { seeded } from '../../simulation/chance.ts';
@@ -36,6 +37,9 @@ const FAULTY: ReadonlySet<Operation> = new Set<Operation>([
   'syncDirectory',
 ]);
 
+/** What stays of a block when its segment is divided. */
+const idOf = (block: string): string => block.slice(0, block.indexOf(':'));
+
 /** Storage and client of one run: what was sent, what was acknowledged, what was inserted. */
 class World {
   readonly clock = new ManualClock();
@@ -68,6 +72,18 @@ class World {
     this.stored.set(segment.batch, text);
   }
 
+  /** Each block goes to some part. */
+  readonly division: Divide = (blockRows) => ({
+    parts: 3,
+    rows: 3 * blockRows.length,
+    cut: (block, batches) => {
+      const part = Math.floor(this.random() * 3);
+      const text = block.toString().replace(/:\d+:/, `:${batches[part]}:`);
+      const days = new Map([[20_000, 3]]);
+      return [{ part, rows: 3, days, bytes: Buffer.from(text) }];
+    },
+  });
+
   check(holds: boolean, problem: string): void {
     if (!holds) this.problems.push(problem);
   }
@@ -76,7 +92,7 @@ class World {
     const id = this.#id++;
     const padding = Math.floor(this.random() * 300);
     const text = appendBlock(wal, id, padding).then(
-      (block) => this.acknowledged.add(block),
+      (block) => this.acknowledged.add(idOf(block)),
       () => undefined,
     );
     this.sent.add(`<${id}`);
@@ -95,10 +111,17 @@ class World {
     };
     const waiting: ClosedSegment[] = [...wal.recovered];
     wal.onClosed = (segment) => waiting.push(segment);
+    const dividing = new Set<ClosedSegment>();
     const drain = async (share: number): Promise<void> => {
       for (const segment of waiting.splice(0)) {
         if (random() > share) {
           waiting.push(segment);
+          continue;
+        }
+        if (dividing.has(segment) || (random() < 0.3 && !this.stored.has(segment.batch))) {
+          dividing.add(segment);
+          const parts = await wal.divide(segment, this.division).catch(() => [segment]);
+          waiting.push(...parts);
           continue;
         }
         this.insert(segment);
@@ -136,9 +159,9 @@ async function live(seed: number, plan: readonly Round[]): Promise<string[]> {
     world.insert(segment);
     await wal.remove(segment);
   }
-  const delivered = [...world.stored.values()].flatMap(splitBlocks);
+  const delivered = [...world.stored.values()].flatMap(splitBlocks).map(idOf);
   world.check(new Set(delivered).size === delivered.length, 'a block came twice');
-  const unknown = delivered.filter((block) => !world.sent.has(block.split(':')[0] ?? ''));
+  const unknown = delivered.filter((block) => !world.sent.has(block));
   world.check(unknown.length === 0, `blocks that nobody sent: ${unknown.join(' ')}`);
   const found = new Set(delivered);
   const lost = [...world.acknowledged].filter((block) => !found.has(block));
