@@ -52,8 +52,7 @@ import { ClickHouseStorage } from './storage/clickhouse/storage.ts';
 import { UntimedTenants } from './storage/clickhouse/untimed.ts';
 import { Ledger } from './telemetry/ledger.ts';
 import type { Logger } from './telemetry/logger.ts';
-import { createMetrics } from './telemetry/metrics.ts';
-import type { Metrics } from './telemetry/metrics.ts';
+import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { Rejections } from './telemetry/rejections.ts';
 import { SelfTracer } from './telemetry/self-tracing.ts';
 import { Wal } from './wal/wal.ts';
@@ -286,6 +285,7 @@ class Collector implements App {
     return new Ingester({
       log: wal,
       encoder: this.#storage.encoder,
+      cutter: this.#storage.cutter,
       writer: this.#storage.writer,
       storageReady,
       ledger: this.#ledger,

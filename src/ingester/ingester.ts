@@ -11,7 +11,7 @@ import type { SpanLimits } from '../model/limits.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
 import type { SpanObserver } from '../model/span-observer.ts';
 import type { FreshnessBarrier, SpanSink } from '../model/span-sink.ts';
-import type { BlockEncoder, SpanWriter } from '../storage/contract.ts';
+import type { BlockCutter, BlockEncoder, SpanWriter } from '../storage/contract.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -25,6 +25,7 @@ export interface IngesterOptions {
   /** Opened; the ingester closes it. */
   readonly log: SegmentLog;
   readonly encoder: BlockEncoder;
+  readonly cutter: BlockCutter;
   readonly writer: SpanWriter;
   /** Settled when storage works or has failed to start; nothing is inserted before. */
   readonly storageReady: Promise<void>;

@@ -5,18 +5,21 @@
  * is killed in between, the next start finds it in the log and in doubt.
  *
  * One attempt runs at a time. A segment that fails waits for its own time while the others go on,
- * so that none holds up the rest; when storage as a whole fails, the breaker stops them all.
+ * so that none holds up the rest; when storage as a whole fails, the breaker stops them all. What
+ * storage refuses for its bytes or its size is divided (refusals.ts).
  */
 import { Backoff } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { type SpanWriter, StorageError } from '../storage/contract.ts';
+import { type BlockCutter, type SpanWriter, StorageError } from '../storage/contract.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { SelfTracer } from '../telemetry/self-tracing.ts';
 import { Breaker } from './breaker.ts';
+import { byDays, inHalves, IndivisibleError } from './divisions.ts';
 import { PendingSegments, type Pending } from './pending-segments.ts';
 import { compareDays, type ReadBack } from './read-back.ts';
+import { Family, Refusals, type DivisionCause } from './refusals.ts';
 import type { ClosedSegment, SegmentLog } from './segment-log.ts';
 
 const RETRY_MIN_MS = 100;
@@ -24,14 +27,13 @@ const RETRY_MAX_MS = 10_000;
 /** A torn segment needs a person: looking again more often changes nothing. */
 const TORN_MIN_MS = 10_000;
 const TORN_MAX_MS = 300_000;
-/** A cut connection can look like bad bytes once. */
-const POISONINGS_MAX = 2;
 const AUTH_ALARM_MS = 60_000;
 
 export interface InserterOptions {
-  readonly log: Pick<SegmentLog, 'remove' | 'setAside'>;
+  readonly log: Pick<SegmentLog, 'remove' | 'setAside' | 'divide'>;
   /** Its calls are bounded in time by itself. */
   readonly writer: SpanWriter;
+  readonly cutter: BlockCutter;
   readonly ledger: Ledger;
   readonly metrics: Metrics;
   readonly logger: Logger;
@@ -49,6 +51,7 @@ export class Inserter {
   readonly #options: InserterOptions;
   readonly #breaker: Breaker;
   readonly #pending: PendingSegments;
+  readonly #refusals = new Refusals();
   readonly #abort = new AbortController();
   /** In storage, but the log could not remove them: tried again with the next one. */
   #unremoved: ClosedSegment[] = [];
@@ -57,6 +60,8 @@ export class Inserter {
   #ready = false;
   #trying = false;
   #stopping = false;
+  /** What the latest insert was refused with, if for its bytes or its size. */
+  #refusal: unknown;
   #authAlarmMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: InserterOptions) {
@@ -86,10 +91,11 @@ export class Inserter {
     return this.#pending.settledRows;
   }
 
-  /** True when a segment that is added now would be tried at once. */
+  /** True when a segment that is added now would be tried next. */
   get idle(): boolean {
     if (!this.#ready || this.#trying || !this.#breaker.closed) return false;
-    return this.#next(this.#options.clock.monotonicMs()) === undefined;
+    const next = this.#next(this.#options.clock.monotonicMs());
+    return next === undefined || next.family !== undefined;
   }
 
   /** Segments not yet in storage, oldest first. */
@@ -169,6 +175,7 @@ export class Inserter {
   async #try(pending: Pending): Promise<void> {
     const { onProgress } = this.#options;
     this.#trying = true;
+    this.#pending.trying(pending);
     this.#breaker.trying();
     try {
       await this.#attempt(pending);
@@ -180,20 +187,21 @@ export class Inserter {
   }
 
   async #attempt(pending: Pending): Promise<void> {
-    const { writer } = this.#options;
-    const { segment } = pending;
-    let onlyDays: readonly number[] | undefined;
+    const { segment, division } = pending;
+    if (division !== undefined) return this.#divide(pending);
+    let before = compareDays(segment.days, new Map());
     if (pending.inDoubt) {
-      const before = await this.#readBack(pending);
+      before = await this.#readBack(pending);
       this.#options.metrics.insertInDoubt.inc({ outcome: before.outcome });
       if (before.outcome === 'complete') return this.#store(pending);
       if (before.outcome === 'torn') return this.#leaveTorn(pending, before);
-      if (pending.poisonings >= POISONINGS_MAX) return this.#setAside(pending, before);
-      if (before.outcome === 'partial') onlyDays = before.missingDays;
     }
+    const verdict = this.#refusals.verdict(pending, before.missingDays.length);
+    if (verdict === 'set_aside') return this.#setAside(pending, before);
+    if (verdict !== 'insert') return this.#beginDivision(pending, before, verdict);
     pending.inDoubt = true;
-    await this.#insert(pending, onlyDays);
-    const after = compareDays(segment.days, await writer.countBack(segment.batch));
+    await this.#insert(pending, before.outcome === 'partial' ? before.missingDays : undefined);
+    const after = await this.#readBack(pending);
     if (after.outcome === 'complete') return this.#store(pending);
     this.#options.metrics.insertInDoubt.inc({ outcome: after.outcome });
     if (after.outcome === 'torn') return this.#leaveTorn(pending, after);
@@ -210,13 +218,26 @@ export class Inserter {
       await writer.insert(pending.segment, onlyDays);
     } catch (error) {
       // Only here: of a count it says nothing about the bytes.
-      pending.poisonings = isPoison(error) ? pending.poisonings + 1 : 0;
+      this.#note(pending, error);
       activity.error(error);
       throw error;
     } finally {
       activity.end();
       metrics.insertSeconds.observe((clock.monotonicMs() - startMs) / 1000);
     }
+  }
+
+  #note(pending: Pending, error: unknown): void {
+    const failure = error instanceof StorageError ? error.failure : undefined;
+    if (failure !== 'poison' && failure !== 'memory') {
+      pending.refusal = undefined;
+      return;
+    }
+    const { refusal } = pending;
+    const times = refusal?.cause === failure ? refusal.times + 1 : 1;
+    pending.refusal = { cause: failure, times };
+    this.#refusal = error;
+    this.#refusals.refused(pending);
   }
 
   async #readBack({ segment }: Pending): Promise<ReadBack> {
@@ -226,6 +247,7 @@ export class Inserter {
   async #store(pending: Pending): Promise<void> {
     if (this.#abort.signal.aborted) return;
     this.#storageAnswered();
+    this.#refusals.taken(pending);
     this.#options.ledger.store(pending.segment.rows);
     this.#pending.done(pending);
     // Queries need not wait for the log to clean up.
@@ -263,10 +285,43 @@ export class Inserter {
     );
   }
 
-  /**
-   * Bad rows are isolated by segment. The days that storage took before it refused stay there and
-   * are booked as stored; putting the files back inserts the missing days only.
-   */
+  /** Days that storage has, whole, stay there and are booked as stored; parts get the others. */
+  #beginDivision(pending: Pending, found: ReadBack, cause: DivisionCause): Promise<void> {
+    const { cutter } = this.#options;
+    const rows = pending.segment.rows - found.storedRows;
+    const source = { cutter, days: found.missingDays, rows };
+    const divide = cause === 'days' ? byDays(source) : inHalves(source);
+    pending.division = { cause, divide };
+    return this.#divide(pending);
+  }
+
+  async #divide(pending: Pending): Promise<void> {
+    const { log, ledger, metrics, logger, onProgress } = this.#options;
+    const { segment, division, lastError } = pending;
+    if (division === undefined) return;
+    let parts: readonly ClosedSegment[];
+    try {
+      parts = await log.divide(segment, division.divide);
+    } catch (error) {
+      if (!(error instanceof IndivisibleError)) throw error;
+      pending.division = undefined;
+      pending.divisible = false;
+      logger.error({ err: error, ...fieldsOf(segment) }, 'A segment cannot be divided');
+      return;
+    }
+    if (this.#abort.signal.aborted) return;
+    const { cause } = division;
+    metrics.segmentsDivided.inc({ cause });
+    const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+    if (rows < segment.rows) ledger.store(segment.rows - rows);
+    this.#pending.replace(pending, parts, pending.family ?? new Family());
+    const fields = { ...fieldsOf(segment), cause, parts: parts.length, error: lastError };
+    if (pending.family === undefined) logger.warn(fields, 'A segment is divided to be inserted');
+    else logger.debug(fields, 'A part of a segment is divided to be inserted');
+    onProgress();
+  }
+
+  /** The rest of the segment has its own parts, so only what is refused waits for a person. */
   async #setAside(pending: Pending, found: ReadBack): Promise<void> {
     if (this.#abort.signal.aborted) return;
     const { log, ledger, logger } = this.#options;
@@ -277,11 +332,12 @@ export class Inserter {
     await log.setAside(segment, `storage refused ${rows} rows: ${pending.lastError}`);
     if (found.storedRows > 0) ledger.store(found.storedRows);
     ledger.setAside(rows);
+    this.#refusals.setAside(pending);
     this.#pending.done(pending);
     logger.error(
       { ...fieldsOf(segment), rows, days, error: pending.lastError },
-      'Storage refuses the spans of a segment; its files are in corrupt/ of the log. Mend what ' +
-        'the error names, move them back into the folder of the log and restart',
+      'Storage refuses these spans; they are in corrupt/ of the log. Mend what the error names, ' +
+        'stop the collector, run `scrubjay wal retry` and start it again',
     );
   }
 
@@ -290,15 +346,17 @@ export class Inserter {
     const failure = error instanceof StorageError ? error.failure : 'unexpected';
     pending.lastError = error instanceof Error ? error.message : String(error);
     metrics.insertFailures.inc({ class: failure });
-    this.#pending.failed(pending, clock.monotonicMs());
+    const refused = error === this.#refusal;
+    const goesOn = refused && this.#refusals.verdict(pending, 0) !== 'insert';
+    this.#pending.failed(pending, clock.monotonicMs(), goesOn);
     const fields = { err: error, ...fieldsOf(pending.segment), failures: pending.failures };
-    if (this.#breaker.closed) {
-      logger.warn(fields, 'Insert failed: the spans stay in the log and are tried again');
-    } else logger.debug(fields, 'Insert failed while storage is away');
+    if (!this.#breaker.closed) logger.debug(fields, 'Insert failed while storage is away');
+    else if (goesOn) logger.debug(fields, 'Insert refused');
+    else logger.warn(fields, 'Insert failed: the spans stay in the log and are tried again');
     // Files that cannot be read, bytes that are refused: storage itself does answer, or was not
-    // asked. Neither may keep healthy segments from it.
+    // asked. Neither may keep healthy segments from it. Memory counts when less does not help.
     if (failure === 'unexpected') this.#breaker.undecided(clock.monotonicMs());
-    else if (failure === 'poison' && pending.poisonings > 0) this.#storageAnswered();
+    else if (refused && (failure === 'poison' || goesOn)) this.#storageAnswered();
     else this.#storageFailed(failure);
   }
 
@@ -326,9 +384,6 @@ export class Inserter {
     );
   }
 }
-
-const isPoison = (error: unknown): boolean =>
-  error instanceof StorageError && error.failure === 'poison';
 
 const fieldsOf = ({ batch, path, rows }: ClosedSegment): object => ({
   batch: String(batch),

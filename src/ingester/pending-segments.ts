@@ -1,19 +1,25 @@
 /** Closed segments that are not yet in storage, in the order in which they were written. */
 import type { Backoff } from '../base/backoff.ts';
+import type { Divide } from '../wal/division.ts';
+import type { DivisionCause, Family, Tried } from './refusals.ts';
 import type { ClosedSegment } from './segment-log.ts';
 
 /** After so many no query waits for the segment any more. */
 const HOPELESS_FAILURES = 8;
+/** One bad row among 200,000 is alone after 18: for so long a query may wait. */
+const HOPELESS_REFUSALS = 40;
 
-export interface Pending {
+export interface Pending extends Tried {
   readonly segment: ClosedSegment;
   /** Rows of all segments added before it. */
   readonly startRow: number;
   /** An insert of it may have begun: what is in storage must be counted first. */
   inDoubt: boolean;
   failures: number;
-  /** Inserts that storage refused because of the bytes. */
-  poisonings: number;
+  refusal: Tried['refusal'];
+  /** Begun: from now on the segment can only be divided, for its parts may count already. */
+  division: { readonly cause: DivisionCause; readonly divide: Divide } | undefined;
+  divisible: boolean;
   lastError: string;
   /** Counted back with a number that no insert leaves behind. */
   torn: boolean;
@@ -27,6 +33,7 @@ export class PendingSegments {
   readonly #retryBackoff: () => Backoff;
   readonly #tornBackoff: () => Backoff;
   #addedRows = 0;
+  #lastWasPart = false;
 
   constructor(retryBackoff: () => Backoff, tornBackoff: () => Backoff) {
     this.#retryBackoff = retryBackoff;
@@ -50,9 +57,7 @@ export class PendingSegments {
 
   /** Added rows before the first that is pending, not torn, and does not fail again and again. */
   get settledRows(): number {
-    for (const { torn, failures, startRow } of this.#ordered) {
-      if (!torn && failures < HOPELESS_FAILURES) return startRow;
-    }
+    for (const pending of this.#ordered) if (!isHopeless(pending)) return pending.startRow;
     return this.#addedRows;
   }
 
@@ -66,37 +71,55 @@ export class PendingSegments {
   }
 
   add(segment: ClosedSegment): void {
-    this.#ordered.add({
-      segment,
-      startRow: this.#addedRows,
-      inDoubt: segment.recovered,
-      failures: 0,
-      poisonings: 0,
-      lastError: '',
-      torn: false,
-      dueMs: Number.NEGATIVE_INFINITY,
-      backoff: undefined,
-    });
+    this.#ordered.add(newPending(segment, this.#addedRows, segment.recovered, undefined));
     this.#addedRows += segment.rows;
+  }
+
+  /**
+   * The parts stand where the whole stood, behind the other parts of its family: so large parts
+   * are tried before small ones.
+   */
+  replace(whole: Pending, parts: readonly ClosedSegment[], family: Family): void {
+    const before = [...this.#ordered];
+    const last = before.findLastIndex((other) => other === whole || other.family === family);
+    this.#ordered.clear();
+    for (const [place, other] of before.entries()) {
+      if (other !== whole) this.#ordered.add(other);
+      if (place !== last) continue;
+      for (const part of parts) {
+        this.#ordered.add(newPending(part, whole.startRow, false, family));
+      }
+    }
   }
 
   done(pending: Pending): void {
     this.#ordered.delete(pending);
   }
 
-  failed(pending: Pending, nowMs: number): void {
+  /** @param atOnce the next try is another one */
+  failed(pending: Pending, nowMs: number, atOnce: boolean): void {
     pending.failures++;
-    this.#delay(pending, false, nowMs);
+    if (atOnce) pending.dueMs = nowMs;
+    else this.#delay(pending, false, nowMs);
   }
 
   torn(pending: Pending, nowMs: number): void {
     this.#delay(pending, true, nowMs);
   }
 
-  /** The oldest whose time has come. */
+  /** The oldest whose time has come; parts and whole segments take turns. */
   due(nowMs: number): Pending | undefined {
-    for (const pending of this.#ordered) if (pending.dueMs <= nowMs) return pending;
-    return undefined;
+    let part: Pending | undefined;
+    for (const pending of this.#ordered) {
+      if (pending.dueMs > nowMs) continue;
+      if (pending.family === undefined) return this.#lastWasPart ? pending : (part ?? pending);
+      part ??= pending;
+    }
+    return part;
+  }
+
+  trying({ family }: Pending): void {
+    this.#lastWasPart = family !== undefined;
   }
 
   /**
@@ -132,3 +155,26 @@ export class PendingSegments {
     pending.dueMs = nowMs + pending.backoff.nextMs();
   }
 }
+
+const isHopeless = ({ torn, failures, family }: Pending): boolean =>
+  torn || failures >= HOPELESS_FAILURES || (family?.refusals ?? 0) >= HOPELESS_REFUSALS;
+
+const newPending = (
+  segment: ClosedSegment,
+  startRow: number,
+  inDoubt: boolean,
+  family: Family | undefined,
+): Pending => ({
+  segment,
+  startRow,
+  inDoubt,
+  failures: 0,
+  refusal: undefined,
+  family,
+  division: undefined,
+  divisible: true,
+  lastError: '',
+  torn: false,
+  dueMs: Number.NEGATIVE_INFINITY,
+  backoff: undefined,
+});

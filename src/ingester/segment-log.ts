@@ -1,6 +1,7 @@
 /** What the ingester asks of the log: wal/wal.ts has this shape, tests have their own. */
 import type { CodedError } from '../base/errors.ts';
 import type { InsertSource } from '../storage/contract.ts';
+import type { Divide } from '../wal/division.ts';
 
 /** What the log keeps beside one block. */
 export interface BlockMeta {
@@ -46,6 +47,11 @@ export interface SegmentLog {
   remove(segment: ClosedSegment): Promise<void>;
   /** For segments that storage never takes: kept for a person. May be called again likewise. */
   setAside(segment: ClosedSegment, why: string): Promise<void>;
+  /**
+   * Puts the parts of a segment in its place and resolves to them. Once it was called, it is what
+   * is left to do with the segment, again if it rejected; unless `divide` threw: nothing happened.
+   */
+  divide(segment: ClosedSegment, divide: Divide): Promise<readonly ClosedSegment[]>;
   /** Why nothing can be appended now. */
   admit(): CodedError | undefined;
   close(): Promise<void>;

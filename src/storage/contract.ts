@@ -30,10 +30,29 @@ export interface BlockEncoder {
   encode(batch: SpanBatch, batchId: bigint): Uint8Array;
 }
 
+/** A block whose rows can be taken one by one. */
+export interface OpenedBlock {
+  /** By row: days since 1970-01-01 UTC, as storage partitions. */
+  readonly days: readonly number[];
+  /**
+   * A block of the rows with these numbers, which ascend, each marked with `batchId`. Valid until
+   * the next call.
+   */
+  take(rows: readonly number[], batchId: bigint): Uint8Array;
+}
+
+/** Takes apart what a BlockEncoder made, also one of an earlier version. */
+export interface BlockCutter {
+  /** @throws Error when the bytes are not one whole block */
+  open(block: Buffer): OpenedBlock;
+}
+
 /** Why a storage call failed, and so what to do. */
 export type StorageFailure =
-  /** network, timeout, overload, memory: try again */
+  /** network, timeout, overload: try again */
   | 'retry'
+  /** not enough memory: try again, with less at once */
+  | 'memory'
   /** table or column is missing: ensure the schema, then try again */
   | 'schema'
   /** credentials or grants: keep spooling, alarm, try again */

@@ -109,6 +109,11 @@ export function createMetrics() {
     insertFailures: counter('scrubjay_insert_failures_total', 'Failed inserts, by class', [
       'class',
     ]),
+    segmentsDivided: counter(
+      'scrubjay_segments_divided_total',
+      'Log segments divided because storage did not take them whole, and their parts, by cause',
+      ['cause'],
+    ),
     breakerState: gauge('scrubjay_breaker_state', '0 closed, 1 half open, 2 open'),
     engineRestarts: counter('scrubjay_engine_restarts_total', 'Restarts of the embedded engine'),
     querySeconds: seconds('scrubjay_query_duration_seconds', 'Duration of one query, by route', [

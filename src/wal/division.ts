@@ -75,7 +75,8 @@ export async function writeParts(
     for (const record of records) await cutBlock(files, data, record, division, parts);
     for (const { file } of parts) await file?.datasync();
   } finally {
-    await Promise.allSettled([data, ...parts.map(({ file }) => file)].map((file) => file?.close()));
+    const opened = [data, ...parts.map(({ file }) => file)].filter((file) => file !== undefined);
+    await Promise.allSettled(opened.map((file) => file.close()));
   }
   const filled = parts.filter((part) => part.bytes > 0);
   for (const { side, batch, records: own } of filled) await writeSideFile(files, side, batch, own);

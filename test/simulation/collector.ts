@@ -7,6 +7,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { Distributor, limitsOf } from '../../src/distributor/distributor.ts';
 import type { PushOutcome } from '../../src/distributor/outcome.ts';
 import { Ingester } from '../../src/ingester/ingester.ts';
+import { NativeBlockCutter } from '../../src/storage/clickhouse/native-cutter.ts';
 import { NativeBlockEncoder } from '../../src/storage/clickhouse/native-block.ts';
 import { Ledger } from '../../src/telemetry/ledger.ts';
 import type { Logger } from '../../src/telemetry/logger.ts';
@@ -63,6 +64,7 @@ export class Collector {
       ...common,
       log: wal,
       encoder,
+      cutter: new NativeBlockCutter(),
       writer: storage.writerFor(this),
       storageReady: clock.sleep(chance.between(0, 300)),
       ledger: this.ledger,

@@ -22,6 +22,8 @@ const BYTES_MIN = 1 << 20;
 /** A buffer that one large group has made larger is let go. */
 const BYTES_KEPT = 1 << 25;
 
+const widthOf = (keys: number): number => (keys <= 256 ? 0 : keys <= 65_536 ? 1 : 2);
+
 export class BlockBuffer {
   #buffer = Buffer.allocUnsafeSlow(BYTES_MIN);
   #length = 0;
@@ -111,11 +113,21 @@ export class BlockBuffer {
 
   lowCardinalityBody(dictionary: ByteDictionary, index: Uint32Array, count: number): void {
     if (count === 0) return;
-    const width = dictionary.size <= 256 ? 0 : dictionary.size <= 65_536 ? 1 : 2;
-    this.uint64(HAS_KEYS_AND_UPDATES | width);
-    this.uint64(dictionary.size);
+    this.lowCardinalityHead(dictionary.size);
     this.bytes(dictionary.arena, dictionary.arenaBytes);
+    this.lowCardinalityIndex(index, count, dictionary.size);
+  }
+
+  /** So many keys must follow, as strings. */
+  lowCardinalityHead(keys: number): void {
+    this.uint64(HAS_KEYS_AND_UPDATES | widthOf(keys));
+    this.uint64(keys);
+  }
+
+  /** What follows the keys. */
+  lowCardinalityIndex(index: Uint32Array, count: number, keys: number): void {
     this.uint64(count);
+    const width = widthOf(keys);
     if (width === 0) this.#narrow8(index, count);
     else if (width === 1) this.#narrow16(index, count);
     else this.words(index, count);

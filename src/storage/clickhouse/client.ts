@@ -64,10 +64,11 @@ const EXCEPTION_TAIL_BYTES = 32 * 1024;
 const FAILURES: ReadonlyMap<number, StorageFailure> = new Map(
   (
     [
-      ['retry', [159, 202, 203, 209, 210, 241, 242, 252, 394, 999]],
+      ['retry', [159, 202, 203, 209, 210, 242, 252, 394, 999]],
+      ['memory', [241]],
       ['schema', [16, 47, 60, 81]],
       ['auth', [192, 193, 497, 516]],
-      ['poison', [6, 26, 27, 33, 41, 53, 62, 70, 117, 131]],
+      ['poison', [6, 26, 27, 33, 41, 53, 62, 70, 117, 128, 131, 190, 469, 691]],
     ] as const
   ).flatMap(([failure, codes]) => codes.map((code) => [code, failure] as const)),
 );

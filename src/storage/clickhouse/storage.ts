@@ -27,6 +27,7 @@ import { EmbeddedEngine } from './engine.ts';
 import { ClickHouseLinks } from './links.ts';
 import { applyRetention, migrate } from './migrations.ts';
 import { ClickHouseNameStore } from './name-store.ts';
+import { NativeBlockCutter } from './native-cutter.ts';
 import { ClickHouseSpanWriter } from './writer.ts';
 import { createSchemaGuard } from './schema-guard.ts';
 
@@ -52,6 +53,7 @@ const VERSION_MIN = [24, 8] as const;
 
 export class ClickHouseStorage implements Storage {
   readonly encoder: BlockEncoder;
+  readonly cutter = new NativeBlockCutter();
   readonly writer: SpanWriter;
   readonly reader: TraceReader;
   readonly searcher: TraceSearcher;
@@ -183,7 +185,7 @@ function requireVersion(version: string): void {
 }
 
 const isTransient = (error: unknown): error is StorageError =>
-  error instanceof StorageError && error.failure === 'retry';
+  error instanceof StorageError && (error.failure === 'retry' || error.failure === 'memory');
 
 function startError(error: unknown, { user }: ClickHouseSettingValues): unknown {
   if (!(error instanceof StorageError)) return error;

@@ -6,8 +6,14 @@ import type { SpanLimits } from '../../../src/model/limits.ts';
 import { DAY_US } from '../../../src/model/days.ts';
 import { type SpanBatch } from '../../../src/model/span-batch.ts';
 import { NOTE_BYTES } from '../../../src/model/span-sink.ts';
-import type { BlockEncoder, InsertSource, SpanWriter } from '../../../src/storage/contract.ts';
+import type {
+  BlockCutter,
+  BlockEncoder,
+  InsertSource,
+  SpanWriter,
+} from '../../../src/storage/contract.ts';
 import type { Logger } from '../../../src/telemetry/logger.ts';
+import type { Divide } from '../../../src/wal/division.ts';
 
 export const LIMITS: SpanLimits = {
   spanBytesMax: 262_144,
@@ -108,6 +114,18 @@ export const fakeEncoder: BlockEncoder = {
   encode: (batch, batchId) => new TextEncoder().encode(`${batchId}:${batch.rows}`),
 };
 
+/** A block that is the list of the days of its rows. */
+export const fakeCutter: BlockCutter = {
+  open: (block) => {
+    const days = JSON.parse(block.toString()) as number[];
+    return { days, take: (rows) => Buffer.from(JSON.stringify(rows.map((row) => days[row]))) };
+  },
+};
+
+let parts = 0;
+/** Of no segment before, in no log. */
+const nextPart = (): bigint => BigInt(1_000_000 + parts++);
+
 /** Adds rows to the open batch as a codec does. */
 export function addRows(batch: SpanBatch, rows: number, day = 0): void {
   batch.beginMessage(new Uint8Array(), LIMITS, 0);
@@ -156,6 +174,9 @@ export class FakeLog implements SegmentLog {
   auto = true;
   failAppends = 0;
   failRemoves = 0;
+  failDivides = 0;
+  /** Segments that divide was called for, and what it put in their places. */
+  readonly divided = new Map<bigint, readonly bigint[]>();
   refusal: CodedError | undefined;
   /** The next batchFor answers with a promise. */
   rotateLate = false;
@@ -240,6 +261,30 @@ export class FakeLog implements SegmentLog {
     return Promise.resolve();
   }
 
+  async divide(segment: ClosedSegment, divide: Divide): Promise<readonly ClosedSegment[]> {
+    await Promise.resolve();
+    if (this.failDivides > 0) {
+      this.failDivides--;
+      throw new CodedError('SCRUBJAY_ERR_WAL_FAILED', { cause: 'EIO' });
+    }
+    const { recovered, days } = segment;
+    const rowDays = [...days].flatMap(([day, rows]) => Array.from({ length: rows }, () => day));
+    const division = divide([segment.rows]);
+    const batches = Array.from({ length: division.parts }, nextPart);
+    const made: ClosedSegment[] = [];
+    for (const piece of division.cut(Buffer.from(JSON.stringify(rowDays)), batches)) {
+      const batch = Number(batches[piece.part]);
+      made.push(segmentOf(batch, Object.fromEntries(piece.days), recovered));
+    }
+    if (!this.disk.delete(segment.batch)) throw new Error('divided twice');
+    for (const part of made) this.disk.set(part.batch, part);
+    this.divided.set(
+      segment.batch,
+      made.map((part) => part.batch),
+    );
+    return made;
+  }
+
   admit(): CodedError | undefined {
     return this.refusal;
   }
@@ -287,6 +332,8 @@ export class FakeStorage implements SpanWriter {
   /** Taken one by one: an error to throw, after `keep` days were stored; undefined: success. */
   readonly insertScript: ({ error: Error; keep: number } | undefined)[] = [];
   readonly countScript: (Error | undefined)[] = [];
+  /** Why storage does not take such a segment, whatever the script says. */
+  refuses: (source: InsertSource) => Error | undefined = () => undefined;
   /** Calls wait until `holds[n].go()`. */
   hold = false;
   readonly holds: Hold[] = [];
@@ -295,6 +342,8 @@ export class FakeStorage implements SpanWriter {
     const call = `insert ${source.batch}${onlyDays === undefined ? '' : ` ${onlyDays.join()}`}`;
     this.calls.push(call);
     await this.#wait(call);
+    const refused = this.refuses(source);
+    if (refused !== undefined) throw refused;
     const script = this.insertScript.shift();
     const days = [...source.days].filter(([day]) => onlyDays?.includes(day) ?? true);
     const stored = this.rows.get(source.batch) ?? new Map<number, number>();

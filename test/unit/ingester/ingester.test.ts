@@ -7,6 +7,7 @@ import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import {
   addRows,
   FakeClock,
+  fakeCutter,
   FakeLog,
   FakeLogger,
   FakeStorage,
@@ -30,6 +31,7 @@ async function setUp(recovered: readonly ClosedSegment[] = [], freshnessWaitMs =
     tracer: noTracer,
     log,
     encoder: fakeEncoder,
+    cutter: fakeCutter,
     writer: storage,
     storageReady: Promise.resolve(),
     ledger,

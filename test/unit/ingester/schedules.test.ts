@@ -20,6 +20,7 @@ import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import {
   addRows,
   FakeClock,
+  fakeCutter,
   FakeLog,
   FakeLogger,
   FakeStorage,
@@ -34,7 +35,9 @@ type Step =
   | { kind: 'send'; rows: number; day: number }
   | { kind: 'failInsert'; failure: StorageFailure; keep: number }
   | { kind: 'failCount'; failure: StorageFailure }
-  | { kind: 'failAppend' | 'failRemove' | 'close' | 'query' | 'turn' | 'hold' | 'go' }
+  | {
+      kind: 'failAppend' | 'failRemove' | 'failDivide' | 'close' | 'query' | 'turn' | 'hold' | 'go';
+    }
   | { kind: 'kill'; reached: boolean }
   | { kind: 'wait'; ms: number };
 
@@ -60,6 +63,7 @@ const step: Arbitrary<Step> = oneof(
       kind: constantFrom(
         'failAppend' as const,
         'failRemove' as const,
+        'failDivide' as const,
         'close' as const,
         'query' as const,
         'turn' as const,
@@ -100,6 +104,7 @@ class World {
     this.storage.countScript.length = 0;
     this.log.failRemoves = 0;
     this.log.failAppends = 0;
+    this.log.failDivides = 0;
     await settle();
     await this.log.closeOpen();
     await this.clock.advance(60_000);
@@ -119,6 +124,7 @@ class World {
     } else if (next.kind === 'wait') await this.clock.advance(next.ms);
     else if (next.kind === 'failAppend') this.log.failAppends++;
     else if (next.kind === 'failRemove') this.log.failRemoves++;
+    else if (next.kind === 'failDivide') this.log.failDivides++;
     else if (next.kind === 'close') void this.log.closeOpen();
     else if (next.kind === 'query') void this.#query();
     else if (next.kind === 'kill') await this.#kill(next.reached);
@@ -194,6 +200,7 @@ class World {
       tracer: noTracer,
       log: this.log,
       encoder: fakeEncoder,
+      cutter: fakeCutter,
       writer: this.storage,
       storageReady: Promise.resolve(),
       ledger: this.ledger,

@@ -11,7 +11,8 @@ const LIMITS = { timeoutMs: 1000, memoryBytes: 1e8, threads: 1 };
 
 describe('failureOfCode', () => {
   test.each([
-    ['retry', [0, 159, 202, 203, 209, 210, 241, 242, 252, 394, 999]],
+    ['retry', [0, 159, 202, 203, 209, 210, 242, 252, 394, 999]],
+    ['memory', [241]],
     ['schema', [16, 47, 60, 81]],
     ['auth', [192, 193, 497, 516]],
     ['poison', [6, 26, 27, 33, 41, 53, 62, 70, 117, 131]],
@@ -24,7 +25,7 @@ describe('failureOfCode', () => {
 describe('toStorageError', () => {
   test('reads the code from what the server says', () => {
     const error = toStorageError(new Error('Code: 241. DB::Exception: too much (MEMORY)'));
-    expect(error).toMatchObject({ failure: 'retry', code: 241 });
+    expect(error).toMatchObject({ failure: 'memory', code: 241 });
   });
 
   test('takes lost connections for something to try again, with a cause to show', () => {

@@ -1,0 +1,253 @@
+/**
+ * Reads the columns of a Native block (grammar in block-buffer.ts) without decoding them, so that
+ * some of their rows can be written again. Knows the types of `spans`, by whichever version of the
+ * program or of ClickHouse they were written.
+ */
+import type { BlockBuffer } from './block-buffer.ts';
+
+/** Values of a column, or of what is nested in it. */
+export interface Values {
+  /** Writes what belongs before everything else of the column. */
+  prefix(out: BlockBuffer): void;
+  /** Writes the values with these numbers, which ascend. */
+  take(out: BlockBuffer, picks: readonly number[]): void;
+}
+
+/** @throws RangeError beyond the end */
+export class NativeReader {
+  readonly bytes: Buffer;
+  at = 0;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+
+  varuint(): number {
+    let value = 0;
+    for (let shift = 0; shift < 35; shift += 7) {
+      const byte = this.bytes.readUInt8(this.at++);
+      value += (byte & 127) * 2 ** shift;
+      if (byte < 128) return value;
+    }
+    throw new RangeError('a length of more than five bytes');
+  }
+
+  text(): string {
+    const { start, end } = this.string();
+    return this.bytes.toString('utf8', start, end);
+  }
+
+  /** Where the bytes of a string are; the reader is behind them. */
+  string(): { start: number; end: number } {
+    const length = this.varuint();
+    const start = this.at;
+    this.skip(length);
+    return { start, end: this.at };
+  }
+
+  uint64(): number {
+    const from = this.skip(8);
+    return this.bytes.readUInt32LE(from) + this.bytes.readUInt32LE(from + 4) * 2 ** 32;
+  }
+
+  /** @returns where it was */
+  skip(length: number): number {
+    const from = this.at;
+    if (from + length > this.bytes.byteLength) throw new RangeError('the block ends early');
+    this.at += length;
+    return from;
+  }
+}
+
+const FIXED_BYTES: ReadonlyMap<string, number> = new Map([
+  ['UInt8', 1],
+  ['Bool', 1],
+  ['Enum8', 1],
+  ['UInt16', 2],
+  ['UInt32', 4],
+  ['IPv4', 4],
+  ['UInt64', 8],
+  ['Int64', 8],
+  ['DateTime64', 8],
+  ['IPv6', 16],
+]);
+
+/** The layout of a type, as far as it matters here. */
+type Layout =
+  | { readonly of: 'fixed'; readonly bytes: number }
+  | { readonly of: 'string' | 'low-cardinality' }
+  | { readonly of: 'array'; readonly elements: readonly Layout[] };
+
+/** @throws Error for types that no column of `spans` has */
+function layoutOf(type: string): Layout {
+  const [, name = '', inner = ''] = /^(\w+)(?:\((.*)\))?$/s.exec(type) ?? [];
+  const bytes = FIXED_BYTES.get(name);
+  if (bytes !== undefined) return { of: 'fixed', bytes };
+  if (type === 'String') return { of: 'string' };
+  if (type === 'LowCardinality(String)') return { of: 'low-cardinality' };
+  if (name === 'Array') return { of: 'array', elements: [layoutOf(inner)] };
+  const [key, value] = inner.split(/,\s*/);
+  if (name === 'Map' && key !== undefined && value !== undefined) {
+    return { of: 'array', elements: [layoutOf(key), layoutOf(value)] };
+  }
+  throw new Error(`a column of type ${type} cannot be divided`);
+}
+
+/** @returns the column's values; the reader is behind them */
+export function readColumn(reader: NativeReader, type: string, rows: number): Values {
+  const layout = layoutOf(type);
+  readPrefix(reader, layout);
+  return readValues(reader, layout, rows);
+}
+
+function readPrefix(reader: NativeReader, layout: Layout): void {
+  if (layout.of === 'array') for (const element of layout.elements) readPrefix(reader, element);
+  if (layout.of === 'low-cardinality' && reader.uint64() !== 1) {
+    throw new Error('a dictionary of another version');
+  }
+}
+
+function readValues(reader: NativeReader, layout: Layout, count: number): Values {
+  if (layout.of === 'fixed') return new FixedValues(reader, layout.bytes, count);
+  if (layout.of === 'array') return new ArrayValues(reader, layout.elements, count);
+  return layout.of === 'string'
+    ? new StringValues(reader, count)
+    : new DictionaryValues(reader, count);
+}
+
+/** Calls with each run of neighbours. */
+function forRuns(picks: readonly number[], use: (from: number, to: number) => void): void {
+  for (let i = 0; i < picks.length;) {
+    const from = picks[i]!;
+    let to = from;
+    while (i < picks.length && picks[i] === to) {
+      to++;
+      i++;
+    }
+    use(from, to);
+  }
+}
+
+class FixedValues implements Values {
+  readonly #values: Buffer;
+  readonly #width: number;
+
+  constructor(reader: NativeReader, width: number, count: number) {
+    const from = reader.skip(width * count);
+    this.#width = width;
+    this.#values = reader.bytes.subarray(from, reader.at);
+  }
+
+  prefix(): void {
+    // None.
+  }
+
+  take(out: BlockBuffer, picks: readonly number[]): void {
+    const width = this.#width;
+    forRuns(picks, (from, to) => {
+      out.bytes(this.#values.subarray(from * width, to * width), (to - from) * width);
+    });
+  }
+}
+
+/** Strings with their lengths before them. */
+class StringValues implements Values {
+  readonly #bytes: Buffer;
+  /** Where each begins, and where the last ends. */
+  readonly #starts: Float64Array;
+
+  constructor(reader: NativeReader, count: number) {
+    this.#bytes = reader.bytes;
+    // Each takes a byte at least: a damaged count must not make us allocate for it.
+    if (count > reader.bytes.byteLength) throw new RangeError('more strings than bytes');
+    this.#starts = new Float64Array(count + 1);
+    for (let i = 0; i < count; i++) {
+      this.#starts[i] = reader.at;
+      reader.string();
+    }
+    this.#starts[count] = reader.at;
+  }
+
+  prefix(): void {
+    // None.
+  }
+
+  take(out: BlockBuffer, picks: readonly number[]): void {
+    forRuns(picks, (first, behind) => {
+      const from = this.#starts[first]!;
+      const to = this.#starts[behind]!;
+      out.bytes(this.#bytes.subarray(from, to), to - from);
+    });
+  }
+}
+
+/** Of the keys only those in use are written again: many parts may have few rows each. */
+class DictionaryValues implements Values {
+  readonly #keys: StringValues | undefined;
+  readonly #keyCount: number = 0;
+  readonly #index: Uint32Array;
+
+  constructor(reader: NativeReader, count: number) {
+    if (count > reader.bytes.byteLength) throw new RangeError('more values than bytes');
+    this.#index = new Uint32Array(count);
+    if (count === 0) return;
+    const width = 1 << (reader.uint64() & 0xff);
+    this.#keyCount = reader.uint64();
+    this.#keys = new StringValues(reader, this.#keyCount);
+    if (reader.uint64() !== count || width > 4) throw new Error('a dictionary of another form');
+    const from = reader.skip(width * count);
+    for (let i = 0; i < count; i++) {
+      const key = reader.bytes.readUIntLE(from + width * i, width);
+      if (key >= this.#keyCount) throw new RangeError('a key that is not there');
+      this.#index[i] = key;
+    }
+  }
+
+  prefix(out: BlockBuffer): void {
+    out.lowCardinalityPrefix();
+  }
+
+  take(out: BlockBuffer, picks: readonly number[]): void {
+    const { keys, index } = this.#used(picks);
+    if (index.length === 0) return;
+    out.lowCardinalityHead(keys.length);
+    this.#keys?.take(out, keys);
+    out.lowCardinalityIndex(index, index.length, keys.length);
+  }
+
+  #used(picks: readonly number[]): { keys: number[]; index: Uint32Array } {
+    const keys = [...new Set(picks.map((pick) => this.#index[pick]!))].toSorted((a, b) => a - b);
+    const places = new Map(keys.map((key, place) => [key, place]));
+    return { keys, index: Uint32Array.from(picks, (pick) => places.get(this.#index[pick]!)!) };
+  }
+}
+
+/** Array(T), and Map(K, V) as the arrays of its keys and of its values. */
+class ArrayValues implements Values {
+  readonly #ends: Float64Array;
+  readonly #elements: readonly Values[];
+
+  constructor(reader: NativeReader, elements: readonly Layout[], count: number) {
+    if (count * 8 > reader.bytes.byteLength) throw new RangeError('more arrays than bytes');
+    this.#ends = Float64Array.from({ length: count }, () => reader.uint64());
+    const total = this.#ends.at(-1) ?? 0;
+    if (total > reader.bytes.byteLength) throw new RangeError('more elements than bytes');
+    this.#elements = elements.map((layout) => readValues(reader, layout, total));
+  }
+
+  prefix(out: BlockBuffer): void {
+    for (const element of this.#elements) element.prefix(out);
+  }
+
+  take(out: BlockBuffer, picks: readonly number[]): void {
+    const inner: number[] = [];
+    const ends = new Uint32Array(picks.length);
+    for (const [place, pick] of picks.entries()) {
+      const from = pick === 0 ? 0 : this.#ends[pick - 1]!;
+      for (let element = from; element < this.#ends[pick]!; element++) inner.push(element);
+      ends[place] = inner.length;
+    }
+    out.offsets(ends, picks.length);
+    for (const element of this.#elements) element.take(out, inner);
+  }
+}
