@@ -55,6 +55,7 @@ import type { Logger } from './telemetry/logger.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { Rejections } from './telemetry/rejections.ts';
 import { SelfTracer } from './telemetry/self-tracing.ts';
+import { LOG_FOLDER } from './wal/config.ts';
 import { Wal } from './wal/wal.ts';
 
 export interface StartInfo {
@@ -139,7 +140,7 @@ class Collector implements App {
   async #start(): Promise<StartInfo> {
     const { wal: walConfig } = this.#config;
     const wal = await Wal.open({
-      dir: resolve(this.#dataDir, 'wal'),
+      dir: resolve(this.#dataDir, LOG_FOLDER),
       config: walConfig,
       clock,
       logger: this.#logger,

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The process: arguments, signals, exit codes, and what a person sees first. */
 import { randomBytes } from 'node:crypto';
+import { resolve } from 'node:path';
 import { createApp, type App, type StartInfo } from './app.ts';
 import { allowInlining } from './base/compiler.ts';
 import { CodedError } from './base/errors.ts';
@@ -10,7 +11,10 @@ import { readEnvironment } from './config/env.ts';
 import type { Config } from './config/groups.ts';
 import { loadConfig } from './config/load.ts';
 import { readVersion } from './config/version.ts';
+import { tenantsOf } from './storage/clickhouse/native-cutter.ts';
 import { createLogger, type Logger } from './telemetry/logger.ts';
+import { LOG_FOLDER } from './wal/config.ts';
+import { runLogCommand, type LogAction } from './wal/inspection/command.ts';
 
 type StopSignal = 'SIGINT' | 'SIGTERM';
 
@@ -22,7 +26,7 @@ const EXIT_CUT_SHORT: Readonly<Record<StopSignal, number>> = { SIGTERM: 143, SIG
 const SAME_KEY_PRESS_MS = 500;
 
 async function main(args: readonly string[]): Promise<void> {
-  const command = parseCommandLine(args);
+  const { command, json } = parseCommandLine(args);
   switch (command) {
     case 'help':
       process.stdout.write(helpText());
@@ -33,10 +37,28 @@ async function main(args: readonly string[]): Promise<void> {
     case 'check-config':
       checkConfig();
       break;
+    case 'wal inspect':
+      await runOnLog('inspect', json);
+      break;
+    case 'wal verify':
+      await runOnLog('verify', json);
+      break;
+    case 'wal retry':
+      await runOnLog('retry', json);
+      break;
     case 'serve':
       await serve();
       break;
   }
+}
+
+async function runOnLog(action: LogAction, json: boolean): Promise<void> {
+  const { config, warnings } = loadConfig(readEnvironment());
+  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
+  const dir = resolve(config.node.dataDir, LOG_FOLDER);
+  const { text, ok } = await runLogCommand({ dir, action, json, tenantsOf });
+  process.stdout.write(text);
+  if (!ok) process.exitCode = EXIT_FAILED;
 }
 
 function checkConfig(): void {

@@ -108,7 +108,8 @@ export class ClosedSegments {
     await released;
     await this.#dropLoose(entry);
     // The side file first: data without a side file is never delivered.
-    await moveToCorrupt(this.#files, this.#dir, [basename(paths.side), basename(paths.data)]);
+    const names = [basename(paths.side), basename(paths.data)];
+    await moveToCorrupt(this.#files, this.#dir, names, { kind: 'refused', text: why });
     this.#forget(segment);
     const { batch, bytes, rows } = segment;
     this.#metrics.walCorruptBytes.inc({ kind: 'set_aside' }, bytes);

@@ -5,6 +5,9 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 
+/** Inside the folder of SCRUBJAY_DATA_DIR. */
+export const LOG_FOLDER = 'wal';
+
 export const walSettings = {
   segmentRowsMax: integer({
     env: 'SCRUBJAY_WAL_SEGMENT_ROWS',

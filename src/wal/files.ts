@@ -117,6 +117,12 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/** For looking only: nothing can be written through it, and nothing is locked. */
+export const readOnlyFiles: Pick<WalFiles, 'list' | 'open'> = {
+  list: (directory) => readdir(directory),
+  open: (path) => openFile(path, 'r'),
+};
+
 export const diskFiles: WalFiles = {
   makeDirectory: async (path) => {
     await mkdir(path, { recursive: true, mode: 0o750 });
@@ -176,7 +182,11 @@ export async function readFully(
 }
 
 /** The whole of a small file; at most `bytesMax` of it. */
-export async function readSmall(files: WalFiles, path: string, bytesMax: number): Promise<Buffer> {
+export async function readSmall(
+  files: Pick<WalFiles, 'open'>,
+  path: string,
+  bytesMax: number,
+): Promise<Buffer> {
   const file = await files.open(path);
   try {
     const buffer = Buffer.allocUnsafe(Math.min(await file.size(), bytesMax));

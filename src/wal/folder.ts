@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { WalConfig } from './config.ts';
-import { CORRUPT_FOLDER } from './corrupt.ts';
+import { CORRUPT_FOLDER, isWhyName } from './corrupt.ts';
 import { isMissing, type WalFiles } from './files.ts';
 import { raiseEpoch } from './identity.ts';
 import { parseName } from './names.ts';
@@ -37,7 +37,8 @@ export async function openFolder(options: FolderOptions): Promise<OpenedFolder> 
     throw error;
   });
   for (const name of names) {
-    if (isPoolName(name) || name.endsWith('.tmp')) await files.remove(join(dir, name));
+    const isLeftOver = isPoolName(name) || isWhyName(name) || name.endsWith('.tmp');
+    if (isLeftOver) await files.remove(join(dir, name));
   }
   const taken = new Set<number>();
   for (const name of [...names, ...aside]) {

@@ -62,7 +62,16 @@ function successor(
   };
 }
 
-async function readIdentity({ files, dir, logger }: IdentitySource): Promise<Identity | undefined> {
+/** The identity of the latest start; undefined when there is none to be read. */
+export async function readIdentity({
+  files,
+  dir,
+  logger,
+}: {
+  readonly files: Pick<WalFiles, 'open'>;
+  readonly dir: string;
+  readonly logger?: Logger;
+}): Promise<Identity | undefined> {
   let text: string;
   try {
     text = (await readSmall(files, join(dir, NAME), 4096)).toString('utf8');
@@ -72,7 +81,7 @@ async function readIdentity({ files, dir, logger }: IdentitySource): Promise<Ide
   }
   const identity = parseIdentity(text);
   if (identity === undefined) {
-    logger.warn({ file: NAME }, 'node.json is damaged: drawing a new node id');
+    logger?.warn({ file: NAME }, 'node.json is damaged: drawing a new node id');
   }
   return identity;
 }

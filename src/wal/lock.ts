@@ -37,6 +37,13 @@ export async function lockDirectory(directory: string): Promise<() => Promise<vo
   });
 }
 
+/** The process that holds the folder now, without taking it. */
+export async function ownerOf(directory: string): Promise<number | undefined> {
+  const text = await readIfThere(join(directory, 'lock'));
+  const owner = text === undefined ? undefined : parseOwner(text);
+  return owner !== undefined && (await isAlive(owner)) ? owner.pid : undefined;
+}
+
 function inUse(directory: string, owner: number | string): CodedError {
   return new CodedError('SCRUBJAY_ERR_START', {
     detail: `Data folder ${directory} is in use by process ${owner}: ${WHAT_TO_DO}`,

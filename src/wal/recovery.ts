@@ -101,7 +101,7 @@ async function withoutLooseParts(
 }
 
 /** The last segment of each epoch that was appended to: parts were written in one go. */
-function lastNumbers(sides: readonly SegmentName[]): Map<number, number> {
+export function lastNumbers(sides: readonly SegmentName[]): Map<number, number> {
   const last = new Map<number, number>();
   for (const { epoch, number, parent } of sides) {
     if (parent === undefined) last.set(epoch, Math.max(number, last.get(epoch) ?? 0));
@@ -140,7 +140,11 @@ async function currentFiles(source: RecoverySource, group: Group): Promise<Curre
     else if (name.kind === 'idx') current.side = name;
     else current.sent = name;
   }
-  if (replaced.length > 0) await moveToCorrupt(source.files, source.dir, replaced.toSorted());
+  if (replaced.length > 0) {
+    const text = 'replaced by a writing without its damaged blocks';
+    const why = { kind: 'damaged', text } as const;
+    await moveToCorrupt(source.files, source.dir, replaced.toSorted(), why);
+  }
   return current;
 }
 
@@ -223,7 +227,8 @@ async function missingData(
     { file: side.name, bytes, blocks: scan.records.length },
     'The data file of a log segment is missing: its spans are lost, the side file is in corrupt/',
   );
-  await moveToCorrupt(source.files, source.dir, [side.name]);
+  const why = { kind: 'damaged', text: 'the data file is missing' } as const;
+  await moveToCorrupt(source.files, source.dir, [side.name], why);
 }
 
 /** A data file that nothing vouches for is never inserted. */
@@ -245,7 +250,8 @@ async function orphan(
     { file: data, bytes },
     'The side file of a log segment is missing or unreadable: its data file is in corrupt/',
   );
-  await moveToCorrupt(files, dir, [...sides, data]);
+  const why = { kind: 'damaged', text: 'the side file is missing or unreadable' } as const;
+  await moveToCorrupt(files, dir, [...sides, data], why);
 }
 
 interface Verified {
@@ -292,8 +298,8 @@ async function verify(
 }
 
 /** Appends are serial: only the very last record of a start may be of a block not acknowledged. */
-function judge(
-  { scan, side }: Candidate,
+export function judge(
+  { scan, side }: { readonly scan: SideScan; readonly side: SegmentName },
   good: readonly BlockRecord[],
   isLast: boolean,
 ): { torn: boolean; damaged: boolean } {

@@ -179,7 +179,9 @@ export async function rewrite(
     const bytes = records.reduce((sum, record) => sum + record.length, 0);
     result = { kept: describeKept(source, { side, data }, scan.batch, records, bytes), records };
   }
-  await moveToCorrupt(files, dir, [found.side.name, found.data.name]);
+  const text = `${scan.records.length - good.length} of ${scan.records.length} blocks are damaged`;
+  const why = { kind: 'damaged', text } as const;
+  await moveToCorrupt(files, dir, [found.side.name, found.data.name], why);
   return result;
 }
 

@@ -9,7 +9,7 @@ import type { BlockBuffer } from './block-buffer.ts';
 export interface Values {
   /** Writes what belongs before everything else of the column. */
   prefix(out: BlockBuffer): void;
-  /** Writes the values with these numbers, which ascend. */
+  /** Writes the values with these numbers, in their order. */
   take(out: BlockBuffer, picks: readonly number[]): void;
 }
 
@@ -216,7 +216,7 @@ class DictionaryValues implements Values {
   }
 
   #used(picks: readonly number[]): { keys: number[]; index: Uint32Array } {
-    const keys = [...new Set(picks.map((pick) => this.#index[pick]!))].toSorted((a, b) => a - b);
+    const keys = [...new Set(picks.map((pick) => this.#index[pick]!))];
     const places = new Map(keys.map((key, place) => [key, place]));
     return { keys, index: Uint32Array.from(picks, (pick) => places.get(this.#index[pick]!)!) };
   }
@@ -232,6 +232,9 @@ class ArrayValues implements Values {
     this.#ends = Float64Array.from({ length: count }, () => reader.uint64());
     const total = this.#ends.at(-1) ?? 0;
     if (total > reader.bytes.byteLength) throw new RangeError('more elements than bytes');
+    if (this.#ends.some((end, row) => row > 0 && end < this.#ends[row - 1]!)) {
+      throw new RangeError('an array that ends before it begins');
+    }
     this.#elements = elements.map((layout) => readValues(reader, layout, total));
   }
 

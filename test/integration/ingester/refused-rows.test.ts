@@ -8,11 +8,12 @@ import { Ingester } from '../../../src/ingester/ingester.ts';
 import { DAY_US } from '../../../src/model/days.ts';
 import type { SpanBatch } from '../../../src/model/span-batch.ts';
 import { NOTE_BYTES } from '../../../src/model/span-sink.ts';
-import { NativeBlockCutter } from '../../../src/storage/clickhouse/native-cutter.ts';
+import { NativeBlockCutter, tenantsOf } from '../../../src/storage/clickhouse/native-cutter.ts';
 import { Ledger } from '../../../src/telemetry/ledger.ts';
 import { createLogger } from '../../../src/telemetry/logger.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { walSettings, type WalConfig } from '../../../src/wal/config.ts';
+import { runLogCommand } from '../../../src/wal/inspection/command.ts';
 import { Wal } from '../../../src/wal/wal.ts';
 import { LIMITS } from '../../unit/ingester/fakes.ts';
 import { noTracer } from '../../unit/no-tracer.ts';
@@ -166,6 +167,29 @@ describe('Rows that the engine refuses', () => {
     expect(await select(CONTENT)).toBe(expected);
     const aside = readdirSync(join(dir, 'corrupt')).filter((name) => name.endsWith('.native'));
     expect(aside).toHaveLength(2);
+  });
+
+  test('are stored once after they were put back', async () => {
+    await client.command(
+      "ALTER TABLE scrubjay.spans ADD CONSTRAINT no_bad_names CHECK name != 'bad'",
+    );
+    await send(
+      world,
+      blocks((row) => (isBad(row) ? 'bad' : good(row))),
+    );
+    await drained(world);
+    await world.ingester.stop(0);
+    const options = { dir, action: 'retry', json: false, tenantsOf } as const;
+    expect((await runLogCommand(options)).text).toMatch(/2 spans put back; start the collector/);
+
+    await client.command('ALTER TABLE scrubjay.spans DROP CONSTRAINT no_bad_names');
+    world = await open(dir);
+    await drained(world);
+    expect(world.ledger.entries()).toMatchObject({ recovered: 2, stored: 2, imbalance: 0 });
+    const found = await select(
+      "count(), uniqExact(trace_lo, id), countIf(name = 'bad') FROM scrubjay.spans",
+    );
+    expect(found).toBe('4000\t4000\t2');
   });
 });
 

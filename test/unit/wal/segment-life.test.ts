@@ -69,14 +69,16 @@ describe('A removed segment', () => {
     await wal.close();
   });
 
-  test('set aside is in corrupt/ with both files and not in the log', async () => {
+  test('set aside is in corrupt/ with both files and the reason, and not in the log', async () => {
     const { disk, clock } = world();
     const { wal, lines } = await openWal(disk, clock);
     const closed = collect(wal);
     await appendBlock(wal, 0);
     await wal.closeOpen();
     await wal.setAside(closed[0]!, 'storage refuses it');
-    expect(disk.paths().filter((path) => path.includes('/corrupt/'))).toHaveLength(2);
+    const aside = disk.paths().filter((path) => path.includes('/corrupt/'));
+    expect(aside).toHaveLength(3);
+    expect(disk.content(aside.at(-1)!).toString()).toContain('storage refuses it');
     expect(lines.at(-1)?.fields).toMatchObject({ why: 'storage refuses it', rows: 3 });
     await wal.close();
     const again = await openWal(disk, clock);
@@ -93,11 +95,11 @@ describe('A removed segment', () => {
       await appendBlock(wal, 0);
       await wal.closeOpen();
       await settle();
-      disk.killAfter = 1 + (seed % 9);
+      disk.killAfter = 1 + (seed % 12);
       await Promise.race([wal.setAside(closed[0]!, 'storage refuses it'), disk.killed]);
       disk.powerCut();
       const again = await openWal(disk, clock);
-      const aside = disk.paths().filter((path) => path.includes('/corrupt/'));
+      const aside = disk.paths().filter((path) => /\/corrupt\/.*(?<!\.why)$/.test(path));
       expect([again.wal.recovered.length, aside.length]).toEqual(
         aside.length > 0 ? [0, 2] : [1, 0],
       );
