@@ -1,14 +1,33 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
-import { lockDirectory } from '../../../src/wal/lock.ts';
+import { isLit, lightBeacon } from '../../../src/wal/lock-beacon.ts';
+import type { LockTiming } from '../../../src/wal/lock-owner.ts';
+import { lockDirectory, ownerOf } from '../../../src/wal/lock.ts';
 import { Wal, type ClosedSegment } from '../../../src/wal/wal.ts';
 import { recordingLogger, smallConfig } from './log-fixture.ts';
+
+const readIfLinux = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '');
+
+/** Needs Linux and rights. */
+const canUnshare = spawnSync('unshare', ['--pid', '--fork', 'true']).status === 0;
 
 let dir: string;
 beforeEach(async () => {
@@ -56,6 +75,115 @@ describe('The lock of a data folder', () => {
     await writeFile(join(dir, 'lock'), '');
     const tries = await Promise.allSettled(Array.from({ length: 8 }, () => lockDirectory(dir)));
     expect(tries.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+  });
+});
+
+describe('The lock of a process that cannot be seen', () => {
+  const pid = 4_000_000;
+  const boot = readIfLinux('/proc/sys/kernel/random/boot_id').trim();
+  const elsewhere = { pid, started: `${boot}/1`, namespace: 'pid:[1]', beacon: '' };
+  const path = (): string => join(dir, 'lock');
+  const put = (owner: object): Promise<void> => writeFile(path(), JSON.stringify(owner));
+  const noWait = {
+    beatMs: 60_000,
+    silentMs: 16_000,
+    sleep: () => Promise.reject(new Error('it need not wait')),
+  };
+  /** @returns what the wait was, in milliseconds */
+  const waiting = (meanwhile: () => Promise<void>): { timing: LockTiming; waited: number[] } => {
+    const waited: number[] = [];
+    const sleep = async (ms: number): Promise<void> => {
+      waited.push(ms);
+      await meanwhile();
+    };
+    return { timing: { beatMs: 60_000, silentMs: 16_000, sleep }, waited };
+  };
+
+  test('is respected while it listens, and taken over at once when it was killed', async () => {
+    const beacon = await lightBeacon(dir);
+    await put({ ...elsewhere, beacon: beacon!.name });
+    await expect(lockDirectory(dir, noWait)).rejects.toThrow(
+      `in use by process ${pid} in another container or on another machine: stop it`,
+    );
+    expect(await ownerOf(dir)).toBe(pid);
+    // What kill -9 leaves: the socket's file, and nobody behind it.
+    const killed = spawn(process.execPath, [
+      '-e',
+      `require('net').createServer().listen(${JSON.stringify(join(dir, 'x.sock'))}, () =>
+        process.kill(process.pid, 'SIGKILL'))`,
+    ]);
+    await once(killed, 'exit');
+    await beacon!.close();
+    await rename(join(dir, 'x.sock'), join(dir, beacon!.name));
+    expect(await ownerOf(dir)).toBeUndefined();
+    const release = await lockDirectory(dir, noWait);
+    await release();
+    expect(await readdir(dir)).toEqual([]);
+  });
+
+  test('is respected where there are no sockets as long as it is written', async () => {
+    await put(elsewhere);
+    const { timing, waited } = waiting(() => put(elsewhere));
+    await expect(lockDirectory(dir, timing)).rejects.toThrow('in use by process');
+    expect(waited[0]).toBeGreaterThan(10_000);
+    expect(await ownerOf(dir)).toBe(pid);
+  });
+
+  test('is taken over when it is not written any more', async () => {
+    await put({ ...elsewhere, started: 'another machine/1' });
+    const { timing, waited } = waiting(() => Promise.resolve());
+    const release = await lockDirectory(dir, timing);
+    expect(waited).toHaveLength(1);
+    await release();
+  });
+
+  test('is taken over at once when it was written long ago', async () => {
+    await put({ ...elsewhere, started: 'before the reboot/1' });
+    const longAgo = new Date(Date.now() - 20_000);
+    await utimes(path(), longAgo, longAgo);
+    const release = await lockDirectory(dir, noWait);
+    expect(await ownerOf(dir)).toBe(process.pid);
+    await release();
+  });
+
+  test('is written again and again', async () => {
+    const release = await lockDirectory(dir, { ...noWait, beatMs: 1 });
+    const content = await readFile(path(), 'utf8');
+    const longAgo = new Date(0);
+    await utimes(path(), longAgo, longAgo);
+    await vi.waitFor(async () => expect((await stat(path())).mtimeMs).toBeGreaterThan(0));
+    expect(await readFile(path(), 'utf8')).toBe(content);
+    await release();
+  });
+
+  test('is found in a folder whose path is too long for a socket', async () => {
+    const deep = join(dir, 'd'.repeat(120));
+    await mkdir(deep);
+    const release = await lockDirectory(deep, noWait);
+    const { beacon } = JSON.parse(await readFile(join(deep, 'lock'), 'utf8')) as { beacon: string };
+    expect(await isLit(deep, beacon)).toBe(true);
+    await release();
+    expect(await readdir(deep)).toEqual([]);
+  });
+
+  test.runIf(canUnshare)('is seen from another process id namespace', async () => {
+    const release = await lockDirectory(dir);
+    const lock = new URL('../../../dist/wal/lock.js', import.meta.url);
+    const code = `import(${JSON.stringify(lock.href)})
+      .then(({ lockDirectory }) => lockDirectory(${JSON.stringify(dir)}))
+      .then(() => process.exit(0), (error) => { console.log(error.message); process.exit(7); });`;
+    const attempt = (): { status: number | null; stdout: string } =>
+      spawnSync('unshare', ['--pid', '--fork', '--mount-proc', process.execPath, '-e', code], {
+        encoding: 'utf8',
+      });
+    const refused = attempt();
+    expect(refused.stdout).toContain(`in use by process ${process.pid} in another container`);
+    expect(refused.status).toBe(7);
+    await release();
+    expect(attempt().status).toBe(0);
+    // That one left without releasing, as a killed one does.
+    const again = await lockDirectory(dir, noWait);
+    await again();
   });
 });
 
