@@ -3,6 +3,9 @@ import type { BlockCutter, OpenedBlock } from '../storage/contract.ts';
 import type { BlockPiece, Divide } from '../wal/division.ts';
 import { SEGMENT_DAYS_MAX } from '../wal/segment.ts';
 
+/** The files of all parts are open at the same time. */
+const PARTS_MAX = 16;
+
 /** The blocks are not what the cutter knows: the segment cannot be divided. */
 export class IndivisibleError extends Error {
   constructor(cause: unknown) {
@@ -30,11 +33,12 @@ export function inHalves(source: RowsToDivide): Divide {
   };
 }
 
-/** Neighbouring days together, as many in each part as one insert may have. */
+/** Neighbouring days together, as many in each part as one insert may have; or more at first. */
 export function byDays(source: RowsToDivide): Divide {
   const days = source.days.toSorted((a, b) => a - b);
-  const parts = new Map(days.map((day, place) => [day, Math.floor(place / SEGMENT_DAYS_MAX)]));
-  const count = Math.ceil(days.length / SEGMENT_DAYS_MAX);
+  const size = Math.max(SEGMENT_DAYS_MAX, Math.ceil(days.length / PARTS_MAX));
+  const parts = new Map(days.map((day, place) => [day, Math.floor(place / size)]));
+  const count = Math.ceil(days.length / size);
   return () => division(source, count, (_, day) => parts.get(day));
 }
 

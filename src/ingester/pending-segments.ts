@@ -8,6 +8,8 @@ import type { ClosedSegment } from './segment-log.ts';
 const HOPELESS_FAILURES = 8;
 /** One bad row among 200,000 is alone after 18: for so long a query may wait. */
 const HOPELESS_REFUSALS = 40;
+/** So many parts may take longer than any query waits. */
+const HOPELESS_PARTS = 24;
 
 export interface Pending extends Tried {
   readonly segment: ClosedSegment;
@@ -90,10 +92,12 @@ export class PendingSegments {
         this.#ordered.add(newPending(part, whole.startRow, false, family));
       }
     }
+    family.pending += whole.family === undefined ? parts.length : parts.length - 1;
   }
 
   done(pending: Pending): void {
     this.#ordered.delete(pending);
+    if (pending.family !== undefined) pending.family.pending--;
   }
 
   /** @param atOnce the next try is another one */
@@ -157,7 +161,10 @@ export class PendingSegments {
 }
 
 const isHopeless = ({ torn, failures, family }: Pending): boolean =>
-  torn || failures >= HOPELESS_FAILURES || (family?.refusals ?? 0) >= HOPELESS_REFUSALS;
+  torn ||
+  failures >= HOPELESS_FAILURES ||
+  (family !== undefined &&
+    (family.refusals >= HOPELESS_REFUSALS || family.pending > HOPELESS_PARTS));
 
 const newPending = (
   segment: ClosedSegment,

@@ -34,6 +34,8 @@ export class Family {
   refusals = 0;
   /** Storage took one of them. */
   taken = false;
+  /** How many are not in storage and not set aside. */
+  pending = 0;
 }
 
 export class Refusals {

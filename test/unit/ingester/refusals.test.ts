@@ -240,6 +240,22 @@ describe('A segment of many days', () => {
     expect(values).toEqual([{ labels: { cause: 'days' }, value: 1 }]);
   });
 
+  test('is divided again where one step would make too many parts, which no query waits for', async () => {
+    const { storage, inserter, clock, log } = setUp([segmentOf(1, days(0, 5000))]);
+    storage.hold = true;
+    inserter.start();
+    await clock.advance(1);
+    expect(log.divided.get(1n)).toHaveLength(16);
+    expect(inserter.settledRows).toBe(10_000);
+    expect(inserter.doneRows).toBe(0);
+    storage.hold = false;
+    storage.holds[0]!.go();
+    await clock.advance(1000);
+    expect(stored(storage)).toEqual(days(0, 5000));
+    expect(Math.max(...Array.from(storage.rows.values(), (part) => part.size))).toBe(100);
+    expect(inserter.doneRows).toBe(10_000);
+  });
+
   test('is completed as it is when few of them are missing', async () => {
     const { storage, log, run } = setUp([segmentOf(1, days(0, 250), true)]);
     storage.rows.set(1n, new Map(Object.entries(days(0, 200)).map(([day, n]) => [Number(day), n])));

@@ -27,7 +27,8 @@ import { recordingLogger, smallConfig } from './log-fixture.ts';
 const readIfLinux = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '');
 
 /** Needs Linux and rights. */
-const canUnshare = spawnSync('unshare', ['--pid', '--fork', 'true']).status === 0;
+const UNSHARE = 'unshare';
+const canUnshare = spawnSync(UNSHARE, ['--pid', '--fork', 'true']).status === 0;
 
 let dir: string;
 beforeEach(async () => {
@@ -173,7 +174,7 @@ describe('The lock of a process that cannot be seen', () => {
       .then(({ lockDirectory }) => lockDirectory(${JSON.stringify(dir)}))
       .then(() => process.exit(0), (error) => { console.log(error.message); process.exit(7); });`;
     const attempt = (): { status: number | null; stdout: string } =>
-      spawnSync('unshare', ['--pid', '--fork', '--mount-proc', process.execPath, '-e', code], {
+      spawnSync(UNSHARE, ['--pid', '--fork', '--mount-proc', process.execPath, '-e', code], {
         encoding: 'utf8',
       });
     const refused = attempt();
