@@ -131,6 +131,77 @@ describe('A removed segment', () => {
   });
 });
 
+describe('A divided segment', () => {
+  const parts = (rows: number, ...texts: string[]) => ({
+    parts: texts.length,
+    rows,
+    cut: () =>
+      texts.map((text, part) => {
+        const days = new Map([[20_000, 1]]);
+        return { part, rows: 1, days, bytes: Buffer.from(text) };
+      }),
+  });
+
+  test('is replaced by its parts, in the books too, and keeps its notes', async () => {
+    const { disk, clock } = world();
+    const { wal } = await openWal(disk, clock);
+    const closed = collect(wal);
+    await appendBlock(wal, 0);
+    await wal.closeOpen();
+    const made = await wal.divide(closed[0]!, () => parts(2, 'one', 'two'));
+    expect(made.map(({ path, bytes }) => disk.content(path).toString('utf8', 0, bytes))).toEqual([
+      'one',
+      'two',
+    ]);
+    expect(wal.state()).toMatchObject({ segments: 2, bytes: 6 });
+    await wal.remove(made[0]!);
+    disk.kill();
+    const again = await openWal(disk, clock);
+    expect(again.wal.recovered.map(({ batch, rows }) => [batch, rows])).toEqual([
+      [made[1]!.batch, 1],
+    ]);
+    const notes = again.wal.recoveredNotes().map(({ note }) => Buffer.from(note).toString());
+    expect(notes.filter((note) => note !== '')).toEqual(['note-0']);
+    await again.wal.close();
+  });
+
+  test('stays as it is when its parts have other rows than they should', async () => {
+    const { disk, clock } = world();
+    const { wal } = await openWal(disk, clock);
+    const closed = collect(wal);
+    const block = await appendBlock(wal, 0);
+    await wal.closeOpen();
+    await expect(wal.divide(closed[0]!, () => parts(3, 'one', 'two'))).rejects.toThrow('the rows');
+    // What was written of the parts must not come to life when it leaves the log.
+    await wal.setAside(closed[0]!, 'storage refuses it');
+    expect(disk.paths().filter((path) => path.includes('-of-'))).toEqual([]);
+    const aside = disk.paths().find((path) => path.endsWith('.native') && path.includes('corrupt'));
+    expect(disk.content(aside!).toString()).toContain(block);
+    await wal.close();
+  });
+
+  test('is divided later when the disk fails, and its parts count once', async () => {
+    for (const operation of ['create', 'write', 'datasync', 'rename', 'syncDirectory'] as const) {
+      const { disk, clock } = world();
+      const { wal } = await openWal(disk, clock);
+      const closed = collect(wal);
+      await appendBlock(wal, 0);
+      await wal.closeOpen();
+      await settle();
+      failing(disk, operation, '');
+      const divide = () => parts(2, 'one', 'two');
+      await expect(wal.divide(closed[0]!, divide)).rejects.toMatchObject({
+        code: 'SCRUBJAY_ERR_WAL_FAILED',
+      });
+      expect((await wal.divide(closed[0]!, divide)).map(({ rows }) => rows)).toEqual([1, 1]);
+      disk.kill();
+      const again = await openWal(disk, clock);
+      expect(again.wal.recovered).toHaveLength(2);
+      await again.wal.close();
+    }
+  });
+});
+
 describe('The start', () => {
   test('raises the epoch each time and keeps the node', async () => {
     const { disk, clock } = world();

@@ -40,6 +40,18 @@ describe('An open segment', () => {
     await wal.close();
   });
 
+  test('is closed when its rows are of a hundred days', async () => {
+    const { disk, clock } = world();
+    const { wal } = await openWal(disk, clock, { segmentRowsMax: 1000 });
+    const closed = collect(wal);
+    for (let block = 0; block < 4; block++) {
+      const days = new Map(Array.from({ length: 40 }, (_, day) => [day + 40 * block, 1]));
+      await wal.append([Buffer.from(`<${block}>`)], { rows: 40, days, note: Buffer.alloc(0) });
+    }
+    expect(closed.map((segment) => segment.days.size)).toEqual([120]);
+    await wal.close();
+  });
+
   test('takes a block over every limit when it is empty', async () => {
     const { disk, clock } = world();
     const { wal } = await openWal(disk, clock);
