@@ -19,7 +19,7 @@ import { Breaker } from './breaker.ts';
 import { byDays, inHalves, IndivisibleError } from './divisions.ts';
 import { PendingSegments, type Pending } from './pending-segments.ts';
 import { compareDays, type ReadBack } from './read-back.ts';
-import { Family, Refusals, type DivisionCause } from './refusals.ts';
+import { Family, Refusals, type DivisionCause, type Verdict } from './refusals.ts';
 import type { ClosedSegment, SegmentLog } from './segment-log.ts';
 
 const RETRY_MIN_MS = 100;
@@ -196,7 +196,7 @@ export class Inserter {
       if (before.outcome === 'complete') return this.#store(pending);
       if (before.outcome === 'torn') return this.#leaveTorn(pending, before);
     }
-    const verdict = this.#refusals.verdict(pending, before.missingDays.length);
+    const verdict = this.#verdict(pending, before.missingDays.length);
     if (verdict === 'set_aside') return this.#setAside(pending, before);
     if (verdict !== 'insert') return this.#beginDivision(pending, before, verdict);
     pending.inDoubt = true;
@@ -238,6 +238,10 @@ export class Inserter {
     pending.refusal = { cause: failure, times };
     this.#refusal = error;
     this.#refusals.refused(pending);
+  }
+
+  #verdict(pending: Pending, days: number): Verdict {
+    return this.#refusals.verdict(pending, days, this.#pending.families);
   }
 
   async #readBack({ segment }: Pending): Promise<ReadBack> {
@@ -347,7 +351,7 @@ export class Inserter {
     pending.lastError = error instanceof Error ? error.message : String(error);
     metrics.insertFailures.inc({ class: failure });
     const refused = error === this.#refusal;
-    const goesOn = refused && this.#refusals.verdict(pending, 0) !== 'insert';
+    const goesOn = refused && this.#verdict(pending, 0) !== 'insert';
     this.#pending.failed(pending, clock.monotonicMs(), goesOn);
     const fields = { err: error, ...fieldsOf(pending.segment), failures: pending.failures };
     if (!this.#breaker.closed) logger.debug(fields, 'Insert failed while storage is away');

@@ -8,8 +8,9 @@ import type { ClosedSegment } from './segment-log.ts';
 const HOPELESS_FAILURES = 8;
 /** One bad row among 200,000 is alone after 18: for so long a query may wait. */
 const HOPELESS_REFUSALS = 40;
-/** So many parts may take longer than any query waits. */
+/** So many parts, or parts of so many segments, may take longer than any query waits. */
 const HOPELESS_PARTS = 24;
+const HOPELESS_FAMILIES = 4;
 
 export interface Pending extends Tried {
   readonly segment: ClosedSegment;
@@ -34,6 +35,7 @@ export class PendingSegments {
   readonly #ordered = new Set<Pending>();
   readonly #retryBackoff: () => Backoff;
   readonly #tornBackoff: () => Backoff;
+  readonly #families = new Set<Family>();
   #addedRows = 0;
   #lastWasPart = false;
 
@@ -44,6 +46,11 @@ export class PendingSegments {
 
   get size(): number {
     return this.#ordered.size;
+  }
+
+  /** Divided segments that have parts left. */
+  get families(): number {
+    return this.#families.size;
   }
 
   /** Rows of all segments added. */
@@ -59,7 +66,10 @@ export class PendingSegments {
 
   /** Added rows before the first that is pending, not torn, and does not fail again and again. */
   get settledRows(): number {
-    for (const pending of this.#ordered) if (!isHopeless(pending)) return pending.startRow;
+    for (const pending of this.#ordered) {
+      const isOfMany = pending.family !== undefined && this.families >= HOPELESS_FAMILIES;
+      if (!isOfMany && !isHopeless(pending)) return pending.startRow;
+    }
     return this.#addedRows;
   }
 
@@ -92,12 +102,16 @@ export class PendingSegments {
         this.#ordered.add(newPending(part, whole.startRow, false, family));
       }
     }
+    this.#families.add(family);
     family.pending += whole.family === undefined ? parts.length : parts.length - 1;
   }
 
   done(pending: Pending): void {
     this.#ordered.delete(pending);
-    if (pending.family !== undefined) pending.family.pending--;
+    const { family } = pending;
+    if (family === undefined) return;
+    family.pending--;
+    if (family.pending === 0) this.#families.delete(family);
   }
 
   /** @param atOnce the next try is another one */

@@ -12,6 +12,8 @@ const TRIES = 2;
 const MEMORY_BYTES_MIN = 256 * 1024;
 /** Some 50 bad rows among 200,000 are found alone; with more of them, good neighbours go along. */
 const REFUSALS_MAX = 1000;
+/** Where bad rows keep coming, segments must leave the log as fast as they come. */
+const REFUSALS_MAX_OF_MANY = 16;
 /** After so many without one part taken it is not about rows. */
 const REFUSALS_MAX_OF_ALL = 32;
 
@@ -55,13 +57,16 @@ export class Refusals {
     if (segment.rows > 1 && family?.taken === false) this.#refusesAll = true;
   }
 
-  /** @param days of the segment that are not in storage */
-  verdict(pending: Tried, days: number): Verdict {
+  /**
+   * @param days of the segment that are not in storage
+   * @param families divided segments that have parts left
+   */
+  verdict(pending: Tried, days: number, families: number): Verdict {
     const { refusal, segment, divisible } = pending;
     if (days > SEGMENT_DAYS_MAX && divisible) return 'days';
     if (refusal === undefined) return 'insert';
     const { cause, times } = refusal;
-    const mayDivide = divisible && segment.rows > 1 && this.#mayDivide(pending, cause);
+    const mayDivide = divisible && segment.rows > 1 && this.#mayDivide(pending, cause, families);
     // Parts are there because the whole was refused often enough.
     const isCertain = times >= (mayDivide && pending.family !== undefined ? 1 : TRIES);
     if (!isCertain) return 'insert';
@@ -69,9 +74,10 @@ export class Refusals {
     return cause === 'poison' ? 'set_aside' : 'insert';
   }
 
-  #mayDivide({ family, segment }: Tried, cause: 'poison' | 'memory'): boolean {
+  #mayDivide({ family, segment }: Tried, cause: 'poison' | 'memory', families: number): boolean {
     if (cause === 'memory') return segment.bytes > MEMORY_BYTES_MIN;
     if (family === undefined) return !this.#refusesAll;
-    return family.refusals < (family.taken ? REFUSALS_MAX : REFUSALS_MAX_OF_ALL);
+    const max = family.taken ? REFUSALS_MAX : REFUSALS_MAX_OF_ALL;
+    return family.refusals < Math.max(REFUSALS_MAX_OF_MANY, max / families ** 2);
   }
 }

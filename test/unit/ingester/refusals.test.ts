@@ -137,6 +137,20 @@ describe('Rows that storage refuses', () => {
     expect(inserter.doneRows).toBe(0);
   });
 
+  test('are isolated less finely when they keep coming', async () => {
+    const spread: Record<number, number> = {};
+    for (let day = 0; day < 40; day += 2) Object.assign(spread, { [day]: 400, [day + 1]: 1 });
+    const segments = Array.from({ length: 12 }, (_, n) => segmentOf(n + 1, spread));
+    const { storage, log, ledger, run, inserts } = setUp(segments);
+    storage.refuses = ({ days }) =>
+      [...days.keys()].some((day) => day % 2 === 1) ? poison : undefined;
+    await run(5000);
+    expect(ledger.entries()).toMatchObject({ pending: 0, imbalance: 0 });
+    expect(log.disk.size).toBe(0);
+    // Alone, each takes some 400.
+    expect(inserts()).toBeLessThan(12 * 200);
+  });
+
   test('are set aside in few pieces when it is all of them, then segment by segment', async () => {
     const { storage, ledger, log, run, add, clock, inserts } = setUp([segmentOf(1, { 0: 10_000 })]);
     storage.refuses = () => poison;
