@@ -320,8 +320,9 @@ export class Inserter {
     if (rows < segment.rows) ledger.store(segment.rows - rows);
     this.#pending.replace(pending, parts, pending.family ?? new Family());
     const fields = { ...fieldsOf(segment), cause, parts: parts.length, error: lastError };
-    if (pending.family === undefined) logger.warn(fields, 'A segment is divided to be inserted');
-    else logger.debug(fields, 'A part of a segment is divided to be inserted');
+    if (pending.family !== undefined) logger.debug(fields, 'A part of a segment is divided');
+    else if (cause === 'days') logger.info(fields, 'A segment of many days is divided');
+    else logger.warn(fields, 'A segment that storage did not take is divided');
     onProgress();
   }
 
