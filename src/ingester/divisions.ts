@@ -1,7 +1,7 @@
 /** How the rows of a segment are spread over the parts that are put in its place. */
 import type { BlockCutter, OpenedBlock } from '../storage/contract.ts';
 import type { BlockPiece, Divide } from '../wal/division.ts';
-import { SEGMENT_DAYS_MAX } from '../wal/segment.ts';
+import { INSERT_DAYS_MAX } from './refusals.ts';
 
 /** The files of all parts are open at the same time. */
 const PARTS_MAX = 16;
@@ -36,7 +36,7 @@ export function inHalves(source: RowsToDivide): Divide {
 /** Neighbouring days together, as many in each part as one insert may have; or more at first. */
 export function byDays(source: RowsToDivide): Divide {
   const days = source.days.toSorted((a, b) => a - b);
-  const size = Math.max(SEGMENT_DAYS_MAX, Math.ceil(days.length / PARTS_MAX));
+  const size = Math.max(INSERT_DAYS_MAX, Math.ceil(days.length / PARTS_MAX));
   const parts = new Map(days.map((day, place) => [day, Math.floor(place / size)]));
   const count = Math.ceil(days.length / size);
   return () => division(source, count, (_, day) => parts.get(day));

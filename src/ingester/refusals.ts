@@ -4,8 +4,12 @@
  * any other. Only what cannot be divided further, or not with good reason, is set aside.
  */
 import type { InsertSource } from '../storage/contract.ts';
-import { SEGMENT_DAYS_MAX } from '../wal/segment.ts';
 
+/**
+ * Each day is a part of its own in storage, and ClickHouse refuses more in one insert unless it is
+ * told otherwise.
+ */
+export const INSERT_DAYS_MAX = 100;
 /** A cut connection can look like bad bytes once, and memory can be short for a moment. */
 const TRIES = 2;
 /** So much rarely is too much for memory: if it is, less will not help. */
@@ -63,7 +67,7 @@ export class Refusals {
    */
   verdict(pending: Tried, days: number, families: number): Verdict {
     const { refusal, segment, divisible } = pending;
-    if (days > SEGMENT_DAYS_MAX && divisible) return 'days';
+    if (days > INSERT_DAYS_MAX && divisible) return 'days';
     if (refusal === undefined) return 'insert';
     const { cause, times } = refusal;
     const mayDivide = divisible && segment.rows > 1 && this.#mayDivide(pending, cause, families);

@@ -8,12 +8,6 @@ import type { WalConfig } from './config.ts';
 import { writeAll, type WalFile } from './files.ts';
 import { HEADER_BYTES, type RecordEncoder } from './side-file.ts';
 
-/**
- * A segment is closed when its rows are of so many days: each day is a part of its own in storage,
- * and ClickHouse refuses more in one insert. One block may still bring more.
- */
-export const SEGMENT_DAYS_MAX = 100;
-
 export interface BlockMeta {
   readonly rows: number;
   /** Day number (days since 1970-01-01) to rows of that day. */
@@ -93,7 +87,6 @@ export class OpenSegment {
   }
 
   isFull({ segmentRowsMax, segmentBytesMax }: SegmentLimits): boolean {
-    if (this.days.size >= SEGMENT_DAYS_MAX) return true;
     return this.rows >= segmentRowsMax || this.bytes >= segmentBytesMax;
   }
 
