@@ -15,12 +15,13 @@ import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { Wal } from '../../src/wal/wal.ts';
 import { noTracer } from '../unit/no-tracer.ts';
 import type { Message } from './messages.ts';
-import type { Plan } from './plan.ts';
+import { isPoisonous, type Plan } from './plan.ts';
 import type { SimulatedStorage, StorageWorld } from './simulated-storage.ts';
 
 export const LOG_DIR = '/data/wal';
 /** Whatever befalls disk and storage, none of these may be said. */
-const ALARMS = /a bug|another number of rows|are corrupt|spans are lost|cannot be read$/;
+const ALARMS =
+  /a bug|another number of rows|are corrupt|spans are lost|cannot be read$|cannot be divided/;
 /** Nor this, but that a crash may cut a setting aside in two. */
 const ORPHAN = /unreadable/;
 
@@ -138,8 +139,8 @@ export class Collector {
       warn: (_fields, message) => this.#say(`warn: ${message}`),
       error: (_fields, message) => {
         this.#say(`error: ${message}`);
-        const isAlarm =
-          ALARMS.test(message) || (ORPHAN.test(message) && this.#parts.plan.fates.poison === 0);
+        const mayBeAside = isPoisonous(this.#parts.plan);
+        const isAlarm = ALARMS.test(message) || (ORPHAN.test(message) && !mayBeAside);
         if (this.alive && isAlarm) this.#parts.truth.problem(`it says: ${message}`);
       },
       child: () => logger,

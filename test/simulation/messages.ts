@@ -1,12 +1,12 @@
 /** What senders send: JSON bodies with good and bad spans, and the rows that are due for each. */
 import type { Chance } from './chance.ts';
-import { rowText } from './native-rows.ts';
+import { POISON, rowText } from './native-rows.ts';
+import type { MessagePlan } from './plan.ts';
 
 const DAY_MS = 86_400_000;
 const DAYS_MAX = 3;
 const TOO_OLD_DAYS = 9;
 const SPANS_MAX = 4;
-const PADDING_MAX = 200;
 const TENANTS = ['default', 'default', 'red', 'blue'] as const;
 
 export interface Message {
@@ -27,21 +27,20 @@ interface SpanJson {
 
 export class MessageFactory {
   readonly #chance: Chance;
-  /** Share of messages with something wrong in them. */
-  readonly #badShare: number;
+  readonly #plan: MessagePlan;
   #messages = 0;
   #spans = 0;
 
-  constructor(chance: Chance, badShare: number) {
+  constructor(chance: Chance, plan: MessagePlan) {
     this.#chance = chance;
-    this.#badShare = badShare;
+    this.#plan = plan;
   }
 
   make(nowMs: number): Message {
     const chance = this.#chance;
     const tenant = chance.oneOf(...TENANTS);
     const days = chance.integer(1, DAYS_MAX);
-    const isBad = chance.happens(this.#badShare);
+    const isBad = chance.happens(this.#plan.badShare);
     const spans = Array.from({ length: chance.integer(isBad ? 0 : 1, SPANS_MAX) }, () =>
       isBad && chance.happens(0.5) ? this.#badSpan(nowMs) : this.#span(tenant, nowMs, days),
     );
@@ -66,9 +65,10 @@ export class MessageFactory {
     const timestampUs = chance.happens(0.05)
       ? undefined
       : (nowMs - daysAgo * DAY_MS) * 1000 + this.#spans;
-    const name = `name-${this.#spans % 5}`;
+    const isPoison = chance.happens(this.#plan.poisonShare);
+    const name = isPoison ? POISON : `name-${this.#spans % 5}`;
     const service = `service-${this.#spans % 3}`;
-    const tags = [id, 'x'.repeat(chance.integer(0, PADDING_MAX))];
+    const tags = [id, 'x'.repeat(chance.integer(0, this.#plan.paddingMax))];
     const json = JSON.stringify({
       traceId,
       id,

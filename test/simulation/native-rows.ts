@@ -9,7 +9,12 @@ export interface Row {
   readonly day: number;
   /** What was sent, in the form of rowText(). */
   readonly text: string;
+  /** Storage may be set up not to take such rows. */
+  readonly isPoison: boolean;
 }
+
+/** Name of the spans that a storage may refuse. */
+export const POISON = 'poison';
 
 export interface RowFields {
   readonly tenant: string;
@@ -159,16 +164,18 @@ function rowOf(columns: ReadonlyMap<string, Column>, row: number): Row {
   const hex = (name: string): string => (value(name) as bigint).toString(16).padStart(16, '0');
   const us = Number(value('ts'));
   const hasTimestamp = ((value('flags') as Buffer)[0]! & FLAG_TIMESTAMP) !== 0;
+  const name = value('name') as string;
   const text = rowText({
     tenant: value('tenant') as string,
     traceId: hex('trace_hi') + hex('trace_lo'),
     id: hex('id'),
     timestampUs: hasTimestamp ? us : undefined,
-    name: value('name') as string,
+    name,
     service: value('service') as string,
     tags: value('tags') as readonly string[],
   });
-  return { batch: value('_batch') as bigint, day: Math.floor(us / DAY_US), text };
+  const batch = value('_batch') as bigint;
+  return { batch, day: Math.floor(us / DAY_US), text, isPoison: name === POISON };
 }
 
 /** @throws when the bytes are no whole blocks */

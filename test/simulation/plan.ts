@@ -19,7 +19,9 @@ export type StorageFates = Readonly<
     | 'timeout-late'
     /** Some days, and the answer is success all the same. */
     | 'untrue'
-    /** Some days, then the rest is called unreadable. */
+    /** Some days, then too little memory for the rest. */
+    | 'memory'
+    /** Some days, then the rest is called unreadable, although nothing is wrong with it. */
     | 'poison',
     number
   >
@@ -31,8 +33,28 @@ export const HEALTHY: StorageFates = {
   'timeout-after': 0,
   'timeout-late': 0,
   untrue: 0,
+  memory: 0,
   poison: 0,
 };
+
+/** What storage never takes, until a person has mended it. */
+export interface Refused {
+  /** Rows that are marked so. */
+  readonly poison: boolean;
+  /** Inserts of more bytes than this. */
+  readonly aboveBytes: number;
+}
+
+export const NOTHING: Refused = { poison: false, aboveBytes: Number.POSITIVE_INFINITY };
+
+export interface MessagePlan {
+  /** Share of messages with something wrong in them. */
+  readonly badShare: number;
+  /** Share of spans that storage refuses. */
+  readonly poisonShare: number;
+  /** Most bytes of a tag. */
+  readonly paddingMax: number;
+}
 
 /** Virtual milliseconds from the start of the life, in a plan; of the schedule, in storage. */
 export interface Outage {
@@ -62,33 +84,57 @@ export interface LifePlan {
   /** The disk is nearly full. */
   readonly crowded: Pick<Outage, 'fromMs' | 'toMs'> | undefined;
   readonly outage: Outage | undefined;
+  /** After it a person brings back what was set aside, whether that is right or not. */
+  readonly retry: boolean;
 }
 
 export interface Plan {
   readonly wal: WalConfig;
   readonly freshnessWaitMs: number;
   readonly fates: StorageFates;
-  readonly badShare: number;
+  readonly refused: Refused;
+  readonly sent: MessagePlan;
   /** Longest time of one operation of the disk. */
   readonly diskMsMax: number;
   readonly lives: readonly LifePlan[];
 }
 
+/** Something may be set aside. */
+export const isPoisonous = ({ fates, refused }: Pick<Plan, 'fates' | 'refused'>): boolean =>
+  fates.poison > 0 || refused.poison;
+
 const KIB = 1024;
+/** In so many worlds segments are large enough to be divided for want of memory. */
+const LARGE_SHARE = 0.02;
+const LARGE_BYTES = 1024 * KIB;
+/** Above what is divided at all for that. */
+const MEMORY_BYTES = 300 * KIB;
+const SMALL_PADDING = 200;
+const LARGE_PADDING = 60 * KIB;
 
 export function drawPlan(chance: Chance): Plan {
+  const isLarge = chance.happens(LARGE_SHARE);
+  const poisonShare = chance.happens(0.3) ? chance.oneOf(0.05, 0.3, 1) : 0;
   return {
     wal: {
       segmentRowsMax: chance.oneOf(4, 12, 60),
-      segmentBytesMax: chance.oneOf(8, 16) * KIB,
+      segmentBytesMax: isLarge ? LARGE_BYTES : chance.oneOf(8, 16) * KIB,
       segmentAgeMs: chance.oneOf(50, 300, 1000),
-      walBytesMax: chance.oneOf(1000, 1000, 6) * KIB,
+      walBytesMax: isLarge ? 32 * LARGE_BYTES : chance.oneOf(1000, 1000, 6) * KIB,
       freeBytesMin: 0,
       notesKeptMs: chance.oneOf(20_000, 600_000),
     },
     freshnessWaitMs: chance.oneOf(1000, 5000),
     fates: drawFates(chance),
-    badShare: chance.oneOf(0, 0.2, 0.5),
+    refused: {
+      poison: poisonShare > 0,
+      aboveBytes: isLarge ? MEMORY_BYTES : Number.POSITIVE_INFINITY,
+    },
+    sent: {
+      badShare: chance.oneOf(0, 0.2, 0.5),
+      poisonShare,
+      paddingMax: isLarge ? LARGE_PADDING : SMALL_PADDING,
+    },
     diskMsMax: chance.oneOf(0.5, 5, 30),
     lives: Array.from({ length: chance.integer(1, 6) }, () => drawLife(chance)),
   };
@@ -102,7 +148,8 @@ function drawFates(chance: Chance): StorageFates {
     'timeout-after': some(6),
     'timeout-late': some(6),
     untrue: some(3),
-    poison: chance.happens(0.15) ? 12 : 0,
+    memory: chance.happens(0.2) ? 6 : 0,
+    poison: chance.happens(0.1) ? 12 : 0,
   };
 }
 
@@ -129,6 +176,7 @@ function drawLife(chance: Chance): LifePlan {
     faultCode: chance.oneOf('EIO', 'EIO', 'ENOSPC'),
     broken: within(0.15),
     crowded: within(0.1),
+    retry: chance.happens(0.2),
     outage: outage && {
       ...outage,
       failure: chance.oneOf<StorageFailure>('retry', 'retry', 'auth', 'schema'),

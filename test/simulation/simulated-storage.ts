@@ -12,7 +12,7 @@ import {
 } from '../../src/storage/contract.ts';
 import type { Chance } from './chance.ts';
 import { readRows, type Row } from './native-rows.ts';
-import type { Outage, StorageFates } from './plan.ts';
+import { NOTHING, type Outage, type Plan, type Refused, type StorageFates } from './plan.ts';
 import type { Schedule } from './schedule.ts';
 import type { SimulatedDisk } from './simulated-disk.ts';
 import type { Truth } from './truth.ts';
@@ -25,6 +25,12 @@ const LATE_MS_MAX = 60_000;
 interface Query {
   readonly batch: bigint;
   killed: boolean;
+}
+
+interface Fate {
+  readonly fate: keyof StorageFates;
+  readonly parts: readonly number[];
+  readonly taken: number;
 }
 
 /** Who calls: answers reach it only while it lives. */
@@ -41,14 +47,21 @@ export interface StorageWorld {
 
 export class SimulatedStorage {
   fates: StorageFates;
+  refused: Refused;
   outages: readonly Outage[] = [];
   readonly #world: StorageWorld;
   readonly #counts = new Map<bigint, Map<number, number>>();
   readonly #running = new Set<Query>();
 
-  constructor(world: StorageWorld, fates: StorageFates) {
+  constructor(world: StorageWorld, { fates, refused }: Pick<Plan, 'fates' | 'refused'>) {
     this.#world = world;
     this.fates = fates;
+    this.refused = refused;
+  }
+
+  /** From now on it takes everything, at once. */
+  mend(): void {
+    this.refused = NOTHING;
   }
 
   rowsOf(batch: bigint): number {
@@ -76,6 +89,7 @@ export class SimulatedStorage {
 
   /** The process is gone: the server sees some of its inserts to their end and drops others. */
   callerDied(): void {
+    this.#world.truth.lifeEnds();
     for (const query of this.#running) {
       if (this.#world.chance.happens(0.5)) continue;
       query.killed = true;
@@ -88,15 +102,16 @@ export class SimulatedStorage {
     source: InsertSource,
     onlyDays: readonly number[] | undefined,
   ): Promise<void> {
-    const { chance, truth } = this.#world;
+    const { truth } = this.#world;
     await this.#reach(caller);
     const days = this.#partsOf(source, onlyDays);
-    const parts = chance.shuffled([...days.keys()]);
-    const fate = chance.weighted(this.fates);
-    const whole = fate === 'stored' || fate === 'timeout-after' || fate === 'timeout-late';
-    const taken = whole ? parts.length : chance.integer(0, parts.length - 1);
+    const { fate, parts, taken } = this.#fateOf(source, days);
     this.#log(`insert ${hex(source.batch)} [${parts.join()}] ${fate}, ${taken} days`);
-    if (fate === 'poison') truth.refusedByStorage([...days.values()].flat());
+    if (fate === 'poison') {
+      const rows = [...days.values()].flat();
+      const isTrue = this.refused.poison && rows.some((row) => row.isPoison);
+      truth.refusedByStorage(rows, isTrue);
+    }
     const query: Query = { batch: source.batch, killed: false };
     this.#running.add(query);
     if (fate === 'timeout-late') {
@@ -108,7 +123,24 @@ export class SimulatedStorage {
     await this.#pass(caller, fate === 'timeout-after' ? TIMEOUT_MS : this.#latency());
     if (fate === 'timeout-after') throw failed('retry', 'timeout after the commit');
     if (fate === 'poison') throw failed('poison', 'Cannot read all data');
-    if (fate === 'partial') throw failed('retry', 'memory limit exceeded');
+    if (fate === 'memory') throw failed('memory', 'memory limit exceeded');
+    if (fate === 'partial') throw failed('retry', 'connection reset');
+  }
+
+  /** What becomes of an insert, the order of its days, and how many of them are taken. */
+  #fateOf(source: InsertSource, days: ReadonlyMap<number, readonly Row[]>): Fate {
+    const { chance } = this.#world;
+    const parts = chance.shuffled([...days.keys()]);
+    const isGood = (day: number): boolean => days.get(day)?.every((row) => !row.isPoison) ?? true;
+    const good = this.refused.poison ? parts.filter(isGood) : parts;
+    if (good.length < parts.length) {
+      const order = [...good, ...parts.filter((day) => !isGood(day))];
+      return { fate: 'poison', parts: order, taken: chance.integer(0, good.length) };
+    }
+    const isLarge = source.bytes > this.refused.aboveBytes;
+    const fate = isLarge ? 'memory' : chance.weighted(this.fates);
+    const whole = fate === 'stored' || fate === 'timeout-after' || fate === 'timeout-late';
+    return { fate, parts, taken: whole ? parts.length : chance.integer(0, parts.length - 1) };
   }
 
   /** The rows by day, from the bytes that are on the disk now. */

@@ -2,12 +2,13 @@
 import type { Message } from './messages.ts';
 import type { Row } from './native-rows.ts';
 
+/** After fewer in one life no good row is set aside beside a refused one (refusals.ts). */
+const REFUSALS_MIN = 16;
+
 interface Fate {
   readonly message: Message;
   acked: boolean;
   stored: number;
-  /** Storage has refused its segment as unreadable: it may wait in corrupt/ for a person. */
-  mayBeAside: boolean;
 }
 
 export class Truth {
@@ -20,6 +21,13 @@ export class Truth {
   readonly #byRow = new Map<string, Fate>();
   readonly #stored = new Set<string>();
   readonly #acked: Fate[] = [];
+  /** Rows that storage refused, and those that it refused together with them. */
+  readonly #refused = new Set<string>();
+  readonly #neighbours = new Set<string>();
+  /** Of this life. */
+  #refusals = 0;
+  /** So many were refused that good rows may be set aside with bad ones. */
+  #areMany = false;
 
   constructor(eventsMax: number) {
     this.#eventsMax = eventsMax;
@@ -31,7 +39,7 @@ export class Truth {
 
   sent(message: Message): void {
     if (this.#fates.has(message)) return;
-    const fate = { message, acked: false, stored: 0, mayBeAside: false };
+    const fate = { message, acked: false, stored: 0 };
     this.#fates.set(message, fate);
     for (const row of message.rows) this.#byRow.set(row, fate);
   }
@@ -56,29 +64,62 @@ export class Truth {
     }
   }
 
-  refusedByStorage(rows: readonly Row[]): void {
-    for (const { text } of rows) {
-      const fate = this.#byRow.get(text);
-      if (fate !== undefined) fate.mayBeAside = true;
+  /** @param isTrue it is because of its bad rows; otherwise storage could as well take them all */
+  refusedByStorage(rows: readonly Row[], isTrue: boolean): void {
+    for (const { text, isPoison } of rows) {
+      if (isPoison || !isTrue) this.#refused.add(text);
+      else this.#neighbours.add(text);
     }
+    this.#refusals++;
+    if (this.#refusals >= REFUSALS_MIN) this.#areMany = true;
+  }
+
+  /** The collector has forgotten what was refused before. */
+  lifeEnds(): void {
+    this.#refusals = 0;
   }
 
   /** A query was told that all of the first `messages` acknowledged ones are in storage. */
   checkFresh(messages: number): void {
-    for (const { message, stored, mayBeAside } of this.#acked.slice(0, messages)) {
-      if (stored === message.rows.length || mayBeAside) continue;
+    for (const { message, stored } of this.#acked.slice(0, messages)) {
+      if (stored === message.rows.length) continue;
+      const missing = message.rows.filter((row) => !this.#stored.has(row));
+      if (missing.every((row) => this.#mayBeAside(row))) continue;
       this.problem(`a query missed message ${message.number}, acknowledged before it began`);
     }
+  }
+
+  /** Nothing is under way any more: each row is in storage or, for a reason, in corrupt/. */
+  checkAside(rows: readonly Row[]): void {
+    const aside = new Set<string>();
+    for (const { text, isPoison } of rows) {
+      if (aside.has(text)) this.problem(`set aside twice: ${text}`);
+      if (!this.#mayBeAside(text)) this.problem(`set aside without need: ${text}`);
+      if (isPoison && this.#stored.has(text)) this.problem(`stored and set aside: ${text}`);
+      aside.add(text);
+    }
+    for (const { message, acked } of this.#fates.values()) {
+      const kept = message.rows.filter((row) => this.#stored.has(row) || aside.has(row)).length;
+      this.#checkMessage(message, acked, kept, 'stored or set aside');
+    }
+  }
+
+  #mayBeAside(row: string): boolean {
+    return this.#refused.has(row) || (this.#areMany && this.#neighbours.has(row));
   }
 
   /** At the end of all: nothing is under way any more. */
   checkAll(): void {
     for (const { message, acked, stored } of this.#fates.values()) {
-      const due = message.rows.length;
-      if (stored === due || (stored === 0 && !acked)) continue;
-      const what = acked ? 'acknowledged' : 'not acknowledged';
-      this.problem(`message ${message.number} was ${what}: ${stored} of ${due} rows are stored`);
+      this.#checkMessage(message, acked, stored, 'stored');
     }
+  }
+
+  #checkMessage({ number, rows }: Message, acked: boolean, kept: number, where: string): void {
+    const due = rows.length;
+    if (kept === due || (kept === 0 && !acked)) return;
+    const what = acked ? 'acknowledged' : 'not acknowledged';
+    this.problem(`message ${number} was ${what}: ${kept} of ${due} rows are ${where}`);
   }
 
   problem(text: string): void {

@@ -4,12 +4,15 @@
  */
 import { basename, join } from 'node:path';
 import { CodedError } from '../../src/base/errors.ts';
+import { CORRUPT_FOLDER, isWhyName } from '../../src/wal/corrupt.ts';
 import type { PushOutcome } from '../../src/distributor/outcome.ts';
+import { retry } from '../../src/wal/inspection/retry.ts';
+import { readAside } from './aside.ts';
 import { Books } from './books.ts';
 import { Chance } from './chance.ts';
 import { Collector, LOG_DIR, type Parts } from './collector.ts';
 import { MessageFactory, type Message } from './messages.ts';
-import { drawPlan, HEALTHY, type LifePlan, type Plan } from './plan.ts';
+import { drawPlan, HEALTHY, isPoisonous, type LifePlan, type Plan } from './plan.ts';
 import { Schedule } from './schedule.ts';
 import { SimulatedDisk, type Fault, type Operation } from './simulated-disk.ts';
 import { SimulatedStorage } from './simulated-storage.ts';
@@ -73,8 +76,8 @@ class World {
       disk: this.#disk,
       truth: this.truth,
     };
-    this.#storage = new SimulatedStorage(parts, this.#plan.fates);
-    this.#messages = new MessageFactory(this.#chance, this.#plan.badShare);
+    this.#storage = new SimulatedStorage(parts, this.#plan);
+    this.#messages = new MessageFactory(this.#chance, this.#plan.sent);
   }
 
   get steps(): number {
@@ -105,8 +108,14 @@ class World {
     for (const plan of this.#plan.lives) await this.#live(plan);
     this.#storage.fates = HEALTHY;
     this.#storage.outages = [];
-    this.#putBackWhatWasSetAside();
     await this.#drain();
+    this.#checkAside();
+    if (this.#asidePaths().length > 0) {
+      this.#storage.mend();
+      const { left } = await retry(this.#disk.files(), LOG_DIR);
+      for (const { name, why } of left) this.truth.problem(`${name} is not put back: ${why}`);
+      await this.#drain();
+    }
     // What was stored is out of the log: the next process finds nothing.
     await this.#start();
     if (this.#collector?.ledger.entries().recovered !== 0) {
@@ -132,6 +141,7 @@ class World {
     }
     await this.#end(plan);
     this.#disk.capacityBytes = Number.POSITIVE_INFINITY;
+    if (plan.retry && this.#asidePaths().length > 0) await this.#retry();
     await this.#schedule.sleep(this.#chance.between(1, 5000));
   }
 
@@ -302,19 +312,27 @@ class World {
     if (isFresh) this.truth.checkFresh(acked);
   }
 
-  /** As the log line tells a person to do. Nothing else is ever in corrupt/. */
-  #putBackWhatWasSetAside(): void {
-    const folder = join(LOG_DIR, 'corrupt');
-    const aside = this.#disk.paths().filter((path) => path.startsWith(folder));
-    if (aside.length > 0 && this.#plan.fates.poison === 0) {
-      this.truth.problem(`false alarms: ${aside.join()}`);
+  /** `scrubjay wal retry`, which may end at any moment too. */
+  async #retry(): Promise<void> {
+    this.#disk.killAfter = this.#chance.oneOf(Number.POSITIVE_INFINITY, this.#chance.integer(1, 9));
+    this.#event('retry');
+    await Promise.race([retry(this.#disk.files(), LOG_DIR), this.#disk.killed]);
+    if (this.#chance.happens(0.5)) this.#disk.powerCut();
+    else this.#disk.kill();
+  }
+
+  #checkAside(): void {
+    const paths = this.#asidePaths();
+    if (paths.length > 0 && !isPoisonous(this.#plan)) {
+      this.truth.problem(`false alarms: ${paths.join()}`);
     }
-    for (const path of aside) {
-      const content = this.#disk.content(path);
-      this.#disk.delete(path);
-      this.#disk.put(join(LOG_DIR, basename(path)), content);
-      this.#event(`put back ${basename(path)}`);
-    }
+    this.truth.checkAside(readAside(this.#disk, paths));
+  }
+
+  /** All but the reasons. */
+  #asidePaths(): string[] {
+    const isAside = (path: string): boolean => path.startsWith(join(LOG_DIR, CORRUPT_FOLDER));
+    return this.#disk.paths().filter((path) => isAside(path) && !isWhyName(path));
   }
 
   async #drain(): Promise<void> {
@@ -325,12 +343,14 @@ class World {
       await this.#schedule.sleep(500);
     }
     const { pending, set_aside: aside, stored, accepted } = collector.ledger.entries();
-    if (pending > 0 || aside > 0 || stored !== accepted) {
+    const { poison: mayBeAside } = this.#storage.refused;
+    if (pending > 0 || (aside > 0 && !mayBeAside) || stored + aside !== accepted) {
       this.truth.problem(`of ${accepted} accepted, ${pending} are pending and ${aside} set aside`);
     }
     await collector.stop(STOP_MS);
     collector.alive = false;
     this.#disk.kill();
+    this.#storage.callerDied();
   }
 
   #checkBooks(): void {
