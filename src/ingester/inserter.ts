@@ -19,7 +19,7 @@ import { Breaker } from './breaker.ts';
 import { byDays, inHalves, IndivisibleError } from './divisions.ts';
 import { PendingSegments, type Pending } from './pending-segments.ts';
 import { compareDays, type ReadBack } from './read-back.ts';
-import { Family, Refusals, type DivisionCause, type Verdict } from './refusals.ts';
+import { Refusals, type DivisionCause, type Verdict } from './refusals.ts';
 import type { ClosedSegment, SegmentLog } from './segment-log.ts';
 
 const RETRY_MIN_MS = 100;
@@ -318,9 +318,10 @@ export class Inserter {
     metrics.segmentsDivided.inc({ cause });
     const rows = parts.reduce((sum, part) => sum + part.rows, 0);
     if (rows < segment.rows) ledger.store(segment.rows - rows);
-    this.#pending.replace(pending, parts, pending.family ?? new Family());
+    this.#pending.replace(pending, parts, cause);
     const fields = { ...fieldsOf(segment), cause, parts: parts.length, error: lastError };
-    if (pending.family !== undefined) logger.debug(fields, 'A part of a segment is divided');
+    const isPart = pending.family !== undefined || pending.days !== undefined;
+    if (isPart) logger.debug(fields, 'A part of a segment is divided');
     else if (cause === 'days') logger.info(fields, 'A segment of many days is divided');
     else logger.warn(fields, 'A segment that storage did not take is divided');
     onProgress();

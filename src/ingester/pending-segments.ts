@@ -1,7 +1,7 @@
 /** Closed segments that are not yet in storage, in the order in which they were written. */
 import type { Backoff } from '../base/backoff.ts';
 import type { Divide } from '../wal/division.ts';
-import type { DivisionCause, Family, Tried } from './refusals.ts';
+import { Family, type DivisionCause, type Tried } from './refusals.ts';
 import type { ClosedSegment } from './segment-log.ts';
 
 /** After so many no query waits for the segment any more. */
@@ -10,10 +10,18 @@ const HOPELESS_FAILURES = 8;
 const HOPELESS_REFUSALS = 40;
 /** So many parts, or parts of so many segments, may take longer than any query waits. */
 const HOPELESS_PARTS = 24;
+const HOPELESS_DAYS = 2400;
 const HOPELESS_FAMILIES = 4;
+
+/** The parts of a segment of many days: nothing is wrong with them, so they wait like any other. */
+interface DayParts {
+  /** How many days their rows are of, together. */
+  pending: number;
+}
 
 export interface Pending extends Tried {
   readonly segment: ClosedSegment;
+  readonly days: DayParts | undefined;
   /** Rows of all segments added before it. */
   readonly startRow: number;
   /** An insert of it may have begun: what is in storage must be counted first. */
@@ -48,7 +56,7 @@ export class PendingSegments {
     return this.#ordered.size;
   }
 
-  /** Divided segments that have parts left. */
+  /** Segments divided for what storage refused that have parts left. */
   get families(): number {
     return this.#families.size;
   }
@@ -83,7 +91,7 @@ export class PendingSegments {
   }
 
   add(segment: ClosedSegment): void {
-    this.#ordered.add(newPending(segment, this.#addedRows, segment.recovered, undefined));
+    this.#ordered.add(newPending(segment, this.#addedRows, segment.recovered));
     this.#addedRows += segment.rows;
   }
 
@@ -91,24 +99,32 @@ export class PendingSegments {
    * The parts stand where the whole stood, behind the other parts of its family: so large parts
    * are tried before small ones.
    */
-  replace(whole: Pending, parts: readonly ClosedSegment[], family: Family): void {
+  replace(whole: Pending, parts: readonly ClosedSegment[], cause: DivisionCause): void {
+    const isByDays = cause === 'days';
+    const family = isByDays ? whole.family : (whole.family ?? new Family());
+    const days = isByDays ? (whole.days ?? { pending: 0 }) : undefined;
+    const isBefore = (other: Pending): boolean =>
+      other === whole || (family !== undefined && other.family === family);
     const before = [...this.#ordered];
-    const last = before.findLastIndex((other) => other === whole || other.family === family);
+    const last = before.findLastIndex(isBefore);
     this.#ordered.clear();
     for (const [place, other] of before.entries()) {
-      if (other !== whole) this.#ordered.add(other);
+      this.#ordered.add(other);
       if (place !== last) continue;
       for (const part of parts) {
-        this.#ordered.add(newPending(part, whole.startRow, false, family));
+        this.#ordered.add(newPending(part, whole.startRow, false, family, days));
       }
     }
-    this.#families.add(family);
-    family.pending += whole.family === undefined ? parts.length : parts.length - 1;
+    if (family !== undefined) this.#families.add(family);
+    if (family !== undefined) family.pending += parts.length;
+    if (days !== undefined) for (const part of parts) days.pending += part.days.size;
+    this.done(whole);
   }
 
   done(pending: Pending): void {
     this.#ordered.delete(pending);
-    const { family } = pending;
+    const { family, days } = pending;
+    if (days !== undefined) days.pending -= pending.segment.days.size;
     if (family === undefined) return;
     family.pending--;
     if (family.pending === 0) this.#families.delete(family);
@@ -125,7 +141,7 @@ export class PendingSegments {
     this.#delay(pending, true, nowMs);
   }
 
-  /** The oldest whose time has come; parts and whole segments take turns. */
+  /** The oldest whose time has come; parts of refused segments take turns with the others. */
   due(nowMs: number): Pending | undefined {
     let part: Pending | undefined;
     for (const pending of this.#ordered) {
@@ -174,9 +190,10 @@ export class PendingSegments {
   }
 }
 
-const isHopeless = ({ torn, failures, family }: Pending): boolean =>
+const isHopeless = ({ torn, failures, family, days }: Pending): boolean =>
   torn ||
   failures >= HOPELESS_FAILURES ||
+  (days?.pending ?? 0) > HOPELESS_DAYS ||
   (family !== undefined &&
     (family.refusals >= HOPELESS_REFUSALS || family.pending > HOPELESS_PARTS));
 
@@ -184,9 +201,11 @@ const newPending = (
   segment: ClosedSegment,
   startRow: number,
   inDoubt: boolean,
-  family: Family | undefined,
+  family?: Family,
+  days?: DayParts,
 ): Pending => ({
   segment,
+  days,
   startRow,
   inDoubt,
   failures: 0,

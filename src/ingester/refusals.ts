@@ -29,13 +29,13 @@ export interface Tried {
   readonly segment: Pick<InsertSource, 'rows' | 'bytes'>;
   /** What the latest inserts, so many in a row, were refused for. */
   readonly refusal: { readonly cause: 'poison' | 'memory'; readonly times: number } | undefined;
-  /** Of the parts of a divided segment. */
+  /** Of the parts of a refused segment. */
   readonly family: Family | undefined;
   /** False once it turned out not to be. */
   readonly divisible: boolean;
 }
 
-/** All parts of one segment. */
+/** All parts of one segment that storage refused. */
 export class Family {
   refusals = 0;
   /** Storage took one of them. */

@@ -270,6 +270,24 @@ describe('A segment of many days', () => {
     expect(inserter.doneRows).toBe(10_000);
   });
 
+  test('is stored before the next is looked at, and no query closes a segment meanwhile', async () => {
+    const { storage, inserter, clock, log } = setUp([1, 2].map((n) => segmentOf(n, days(0, 130))));
+    storage.hold = true;
+    inserter.start();
+    await clock.advance(1);
+    for (let call = 0; call < 4; call++) {
+      expect(log.divided.has(2n)).toBe(false);
+      expect(inserter.idle).toBe(false);
+      storage.holds[0]!.go();
+      await clock.advance(1);
+    }
+    expect(log.divided.has(2n)).toBe(true);
+    storage.hold = false;
+    storage.holds[0]!.go();
+    await clock.advance(1);
+    expect(inserter.doneRows).toBe(520);
+  });
+
   test('is completed as it is when few of them are missing', async () => {
     const { storage, log, run } = setUp([segmentOf(1, days(0, 250), true)]);
     storage.rows.set(1n, new Map(Object.entries(days(0, 200)).map(([day, n]) => [Number(day), n])));
