@@ -34,19 +34,22 @@ export function parseWhy(text: string): Why | undefined {
   }
 }
 
-/** Moves files of a segment aside, in the given order; durable when resolved. */
+/**
+ * Moves files of a segment aside, in the given order; durable when resolved.
+ * @param why undefined: unknown
+ */
 export async function moveToCorrupt(
   files: WalFiles,
   dir: string,
   names: readonly string[],
-  why: Why,
+  why: Why | undefined,
 ): Promise<void> {
   const folder = join(dir, CORRUPT_FOLDER);
   await files.makeDirectory(folder);
   await files.syncDirectory(dir);
   // The first reason stays. A full disk must not keep the files themselves in the way.
   for (const name of new Set(names.map(whyName))) {
-    await writeWhy(files, join(folder, name), why).catch(() => undefined);
+    if (why !== undefined) await writeWhy(files, join(folder, name), why).catch(() => undefined);
   }
   for (const name of names) {
     try {

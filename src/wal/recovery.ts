@@ -60,7 +60,7 @@ export async function recover(
     if (current.sent !== undefined) {
       sent.push(...(await readSent(source, current.sent, current.data, notes)));
     } else if (current.side === undefined) {
-      if (current.data !== undefined) await orphan(source, current.data.name, []);
+      if (current.data !== undefined) await withoutSide(source, current.data, aside);
     } else {
       const candidate = await readSide(source, current.side, current.data);
       if (candidate !== undefined) candidates.push(candidate);
@@ -229,6 +229,19 @@ async function missingData(
   );
   const why = { kind: 'damaged', text: 'the data file is missing' } as const;
   await moveToCorrupt(source.files, source.dir, [side.name], why);
+}
+
+/** Of a segment that was being set aside, or put back, when the process ended: or damage. */
+async function withoutSide(
+  source: RecoverySource,
+  { name }: SegmentName,
+  aside: readonly string[],
+): Promise<void> {
+  const stem = name.slice(0, name.indexOf('.'));
+  if (!aside.some((other) => other.startsWith(`${stem}.idx`))) return orphan(source, name, []);
+  source.logger.warn({ file: name }, 'A log segment was half in corrupt/: now it is as a whole');
+  // Whatever reason is there stays: it is not known here whether storage refused it.
+  return moveToCorrupt(source.files, source.dir, [name], undefined);
 }
 
 /** A data file that nothing vouches for is never inserted. */

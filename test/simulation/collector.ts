@@ -15,15 +15,13 @@ import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { Wal } from '../../src/wal/wal.ts';
 import { noTracer } from '../unit/no-tracer.ts';
 import type { Message } from './messages.ts';
-import { isPoisonous, type Plan } from './plan.ts';
+import type { Plan } from './plan.ts';
 import type { SimulatedStorage, StorageWorld } from './simulated-storage.ts';
 
 export const LOG_DIR = '/data/wal';
 /** Whatever befalls disk and storage, none of these may be said. */
 const ALARMS =
-  /a bug|another number of rows|are corrupt|spans are lost|cannot be read$|cannot be divided/;
-/** Nor this, but that a crash may cut a setting aside in two. */
-const ORPHAN = /unreadable/;
+  /a bug|another number of rows|are corrupt|spans are lost|unreadable|cannot be read$|cannot be divided/;
 
 /** Nothing here reads them, and each registry observes the whole process. */
 const metrics = createMetrics();
@@ -139,9 +137,7 @@ export class Collector {
       warn: (_fields, message) => this.#say(`warn: ${message}`),
       error: (_fields, message) => {
         this.#say(`error: ${message}`);
-        const mayBeAside = isPoisonous(this.#parts.plan);
-        const isAlarm = ALARMS.test(message) || (ORPHAN.test(message) && !mayBeAside);
-        if (this.alive && isAlarm) this.#parts.truth.problem(`it says: ${message}`);
+        if (this.alive && ALARMS.test(message)) this.#parts.truth.problem(`it says: ${message}`);
       },
       child: () => logger,
     };

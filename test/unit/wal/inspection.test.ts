@@ -226,6 +226,24 @@ describe('wal retry', () => {
     expect(left.map(({ why }) => why)).toEqual(['a block of it is damaged']);
   });
 
+  test('puts back what was set aside in two steps, without a reason', async () => {
+    const { disk, clock, wal, closed } = await running();
+    disk.fault = (operation, path) =>
+      operation === 'create' && path.endsWith('.why') ? { code: 'EIO', applied: false } : undefined;
+    disk.killAt = 'rename';
+    disk.killAfter = 2;
+    await Promise.race([wal.setAside(closed[1]!, 'storage refuses it'), disk.killed]);
+    disk.kill();
+    const between = await openWal(disk, clock);
+    expect(between.lines.filter(({ level }) => level === 'error')).toEqual([]);
+    await between.wal.close();
+    const { left } = await retry(disk.files(), DIR);
+    expect(left).toEqual([]);
+    const again = await openWal(disk, clock);
+    expect(await recovered(again.wal, disk)).toEqual(['2', '3', '4']);
+    await again.wal.close();
+  });
+
   test('is refused while a collector runs', async () => {
     const { disk, wal } = await running();
     await expect(retry(disk.files(), DIR)).rejects.toThrow('is in use by process');
