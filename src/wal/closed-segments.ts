@@ -142,10 +142,13 @@ export class ClosedSegments {
     await this.#renameOnce(paths.side, sent);
     await this.#files.syncDirectory(this.#dir);
     this.#forget(segment);
-    this.#sent.push({ path: sent, lastAppendMs });
     for (const part of parts) this.add(part, Promise.resolve());
-    // The next start does it otherwise.
-    await removeIfThere(this.#files, paths.data).catch(() => undefined);
+    try {
+      await removeIfThere(this.#files, paths.data);
+      this.#sent.push({ path: sent, lastAppendMs });
+    } catch {
+      // The next start does it, if it finds the side file: a data file alone would be damage.
+    }
     return parts.map((part) => part.segment);
   }
 

@@ -200,6 +200,24 @@ describe('A divided segment', () => {
       await again.wal.close();
     }
   });
+
+  test('leaves no data file without its side file when the disk fails', async () => {
+    const { disk, clock } = world();
+    const { wal } = await openWal(disk, clock);
+    const closed = collect(wal);
+    await appendBlock(wal, 0);
+    await wal.closeOpen();
+    await settle();
+    failing(disk, 'remove', closed[0]!.path);
+    const made = await wal.divide(closed[0]!, () => parts(1, 'one'));
+    await clock.advance(smallConfig.notesKeptMs + 1);
+    await wal.remove(made[0]!);
+    disk.kill();
+    const { wal: again, lines } = await openWal(disk, clock);
+    expect(lines.filter(({ level }) => level === 'error')).toEqual([]);
+    await again.close();
+    expect(disk.paths().filter((path) => path.endsWith('.native'))).toEqual([]);
+  });
 });
 
 describe('The start', () => {
