@@ -74,8 +74,8 @@ export interface LifePlan {
   readonly end: 'kill' | 'power-cut' | 'stop';
   /** Disk operations until it ends before its time, by a torn one. */
   readonly killAfter: number;
-  /** Which operations count for that: before a sync, what was written is only in the page cache. */
-  readonly killAt: 'datasync' | undefined;
+  /** Which operations count for that: before a sync, what was changed is only in the page cache. */
+  readonly killAt: 'datasync' | 'syncDirectory' | undefined;
   /** Chance of an operation of the disk to fail. */
   readonly faultShare: number;
   readonly faultCode: 'EIO' | 'ENOSPC';
@@ -161,7 +161,7 @@ function drawLife(chance: Chance): LifePlan {
     return { fromMs, toMs: chance.between(fromMs, durationMs) };
   };
   const outage = within(0.3);
-  const killAt = chance.oneOf(undefined, 'datasync' as const);
+  const killAt = chance.oneOf(undefined, 'datasync' as const, 'syncDirectory' as const);
   return {
     durationMs,
     messages: chance.integer(0, 6),

@@ -87,8 +87,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'inserts what it found at the start without looking what is there',
     file: 'src/ingester/pending-segments.ts',
-    source: 'newPending(segment, this.#addedRows, segment.recovered, undefined)',
-    bug: 'newPending(segment, this.#addedRows, false, undefined)',
+    source: 'newPending(segment, this.#addedRows, segment.recovered)',
+    bug: 'newPending(segment, this.#addedRows, false)',
   },
   {
     name: 'inserts all days when some are there',
@@ -101,12 +101,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     file: 'src/wal/division.ts',
     source: 'for (const { file } of parts) await file?.datasync();',
     bug: '',
-  },
-  {
-    name: 'takes a divided segment out of the log before its parts are in the folder for good',
-    file: 'src/wal/division.ts',
-    source: 'await files.syncDirectory(dirname(paths.side));\n  return made;',
-    bug: 'return made;',
   },
   {
     name: 'delivers the parts of a division that did not come to its end',
