@@ -6,7 +6,6 @@ import type { MessagePlan } from './plan.ts';
 const DAY_MS = 86_400_000;
 const DAYS_MAX = 3;
 const TOO_OLD_DAYS = 9;
-const SPANS_MAX = 4;
 const TENANTS = ['default', 'default', 'red', 'blue'] as const;
 
 export interface Message {
@@ -41,7 +40,7 @@ export class MessageFactory {
     const tenant = chance.oneOf(...TENANTS);
     const days = chance.integer(1, DAYS_MAX);
     const isBad = chance.happens(this.#plan.badShare);
-    const spans = Array.from({ length: chance.integer(isBad ? 0 : 1, SPANS_MAX) }, () =>
+    const spans = Array.from({ length: chance.integer(isBad ? 0 : 1, this.#plan.spansMax) }, () =>
       isBad && chance.happens(0.5) ? this.#badSpan(nowMs) : this.#span(tenant, nowMs, days),
     );
     const isCut = isBad && chance.happens(0.3);

@@ -52,6 +52,7 @@ export interface MessagePlan {
   readonly badShare: number;
   /** Share of spans that storage refuses. */
   readonly poisonShare: number;
+  readonly spansMax: number;
   /** Most bytes of a tag. */
   readonly paddingMax: number;
 }
@@ -133,6 +134,7 @@ export function drawPlan(chance: Chance): Plan {
     sent: {
       badShare: chance.oneOf(0, 0.2, 0.5),
       poisonShare,
+      spansMax: isLarge ? 16 : 4,
       paddingMax: isLarge ? LARGE_PADDING : SMALL_PADDING,
     },
     diskMsMax: chance.oneOf(0.5, 5, 30),

@@ -121,6 +121,12 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     bug: 'if (family !== undefined) return false;\n    return !this.#refusesAll;',
   },
   {
+    name: 'tries a segment again and again that storage has no memory for',
+    file: 'src/ingester/refusals.ts',
+    source: "if (cause === 'memory') return segment.bytes > MEMORY_BYTES_MIN;",
+    bug: "if (cause === 'memory') return false;",
+  },
+  {
     name: 'forgets of a divided segment which rows are in storage',
     file: 'src/ingester/inserter.ts',
     source: 'if (rows < segment.rows) ledger.store(segment.rows - rows);',
