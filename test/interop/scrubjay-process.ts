@@ -27,10 +27,16 @@ export interface Scrubjay {
   readonly port: number;
   /** SIGTERM. @throws Error when it does not end with 0 in time; it has ended all the same */
   stop(): Promise<void>;
+  /** SIGKILL; the engine finds out by itself. */
+  kill(): Promise<void>;
 }
 
-export async function startScrubjay(settings: Record<string, string> = {}): Promise<Scrubjay> {
-  const dataDir = mkdtempSync(path.join(tmpdir(), 'scrubjay-interop-'));
+/** @param ownDir a data folder that is the caller's to remove; a fresh one when it is not given */
+export async function startScrubjay(
+  settings: Record<string, string> = {},
+  ownDir?: string,
+): Promise<Scrubjay> {
+  const dataDir = ownDir ?? mkdtempSync(path.join(tmpdir(), 'scrubjay-interop-'));
   const child = spawn(process.execPath, [MAIN], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
@@ -52,7 +58,7 @@ export async function startScrubjay(settings: Record<string, string> = {}): Prom
     const [code, signal] = (await ended) as [number | null, string | null];
     clearTimeout(late);
     process.off('exit', kill);
-    rmSync(dataDir, { recursive: true, force: true, maxRetries: 5 });
+    if (ownDir === undefined) rmSync(dataDir, { recursive: true, force: true, maxRetries: 5 });
     return code ?? signal;
   };
   const stop = async (): Promise<void> => {
@@ -81,7 +87,11 @@ export async function startScrubjay(settings: Record<string, string> = {}): Prom
     await endedWithin(STOP_MS_MAX);
     throw new Error(`Scrubjay was not ready in time\n${lines.join('\n')}`);
   }
-  return { url, port: Number(new URL(url).port), stop };
+  const killed = async (): Promise<void> => {
+    kill();
+    await endedWithin(STOP_MS_MAX);
+  };
+  return { url, port: Number(new URL(url).port), stop, kill: killed };
 }
 
 function readLogLine(line: string): { msg?: string; url?: string } {

@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'vitest';
 import { simulate, type Verdict } from './world.ts';
 
-const SEEDS_DEFAULT = 200;
+const SEEDS_DEFAULT = 2000;
 const count = Number(process.env['SIMULATION_SEEDS'] ?? SEEDS_DEFAULT);
 const only = process.env['SIMULATION_SEED'];
 const seeds =

@@ -1,6 +1,7 @@
 /**
  * The process entry of the embedded engine: loads libchdb and becomes a ClickHouse HTTP server on
- * 127.0.0.1. Forked by engine.ts with the paths of the library and of engine.xml; reports
+ * 127.0.0.1. Forked by engine.ts with the paths of the library and of engine.xml, and the parent's
+ * process id, which tells orphan.ts whose it was; reports
  * `{port}` once, ends when the channel to its parent closes, for whatever reason.
  * It must not run libchdb's destructors: every way out is `_exit`.
  */

@@ -46,11 +46,13 @@ export function writeEngineConfig(config: EngineConfig): string {
     const detail = `SCRUBJAY_DATA_DIR must not contain control characters or \${: ${config.dir}`;
     throw new CodedError('SCRUBJAY_ERR_START', { detail });
   }
-  const path = join(config.dir, CONFIG_FILE);
+  const path = engineConfigPath(config.dir);
   writePrivate(join(config.dir, USERS_FILE), usersXml(config));
   writePrivate(path, engineXml(config));
   return path;
 }
+
+export const engineConfigPath = (dir: string): string => join(dir, CONFIG_FILE);
 
 /** The mode of writeFile counts for new files only. */
 function writePrivate(path: string, text: string): void {

@@ -5,9 +5,9 @@
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +17,8 @@ import { CodedError } from '../../base/errors.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { ServerAddress } from './client.ts';
-import { ENGINE_USER, writeEngineConfig } from './engine-config.ts';
+import { ENGINE_USER, engineConfigPath, writeEngineConfig } from './engine-config.ts';
+import { endOrphan, lockOwner } from './orphan.ts';
 
 export interface EngineOptions {
   /** The engine's alone; created with mode 0700. */
@@ -82,6 +83,7 @@ export class EmbeddedEngine {
     this.#library = await locateLibrary();
     mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
     chmodSync(this.#dir, 0o700);
+    this.#endOrphan();
     const lockDeadlineMs = clock.monotonicMs() + LOCK_WAIT_MS_MAX;
     for (;;) {
       try {
@@ -103,6 +105,12 @@ export class EmbeddedEngine {
     this.#stop.abort();
     await this.#process?.stop(this.#options.clock);
     await this.#supervision;
+  }
+
+  #endOrphan(): void {
+    const pid = endOrphan(this.#dir, engineConfigPath(this.#dir));
+    if (pid === undefined) return;
+    this.#options.logger.info({ pid }, 'The engine of an earlier process was still there: ended');
   }
 
   async #launch(): Promise<void> {
@@ -149,21 +157,16 @@ export class EmbeddedEngine {
 
   #startError(error: LaunchError): CodedError {
     const detail = error.locked
-      ? `${this.#dir} is already in use by ${this.#lockOwner()}: stop it or set ` +
+      ? `${this.#dir} is already in use by ${ownerOf(this.#dir)}: stop it or set ` +
         'another SCRUBJAY_DATA_DIR'
       : `The embedded engine does not start: ${error.message}`;
     return new CodedError('SCRUBJAY_ERR_START', { detail }, { cause: error });
   }
+}
 
-  /** The engine that has the directory writes `PID: N` as the first line of its lock. */
-  #lockOwner(): string {
-    try {
-      const pid = /^PID: (\d+)/.exec(readFileSync(join(this.#dir, 'status'), 'utf8'))?.[1];
-      return pid === undefined ? 'another engine' : `pid ${pid}`;
-    } catch {
-      return 'another engine';
-    }
-  }
+function ownerOf(dir: string): string {
+  const pid = lockOwner(dir);
+  return pid === undefined ? 'another engine' : `pid ${pid}`;
 }
 
 /** A child that ended, or had to be ended, before it listened. */
@@ -188,7 +191,7 @@ class EngineProcess {
 
   constructor(library: string, config: string, dir: string, logger: Logger) {
     // detached: Ctrl-C on a terminal reaches only the parent, which drains first.
-    const child = fork(childModule(), [library, config], {
+    const child = fork(childModule(), [library, config, String(process.pid)], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       detached: true,
       cwd: dir,

@@ -1,5 +1,6 @@
 /** The embedded engine for real: it survives what local processes send, and never outlives us. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -251,32 +252,51 @@ describe('EmbeddedEngine, ending', () => {
   });
 
   test('goes within 5 s when its parent is killed', async () => {
-    const script = `
-      const load = (path) => import(new URL(path, ${JSON.stringify(DIST.href)}).href);
-      const { EmbeddedEngine } = await load('storage/clickhouse/engine.js');
-      const { systemClock } = await load('base/clock.js');
-      const silent = () => {};
-      const logger = { debug: silent, info: silent, warn: silent, error: silent };
-      const engine = new EmbeddedEngine(
-        { dir: ${JSON.stringify(directory())}, database: 'scrubjay', memoryBytes: 1e9, logger,
-          metrics: { engineRestarts: { inc: silent } }, clock: systemClock, random: Math.random },
-        { up: async () => {}, down: silent },
-      );
-      await engine.start();
-      console.log(engine.pid);
-      setInterval(silent, 1000);`;
-    const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const pid = await new Promise<number>((settle, reject) => {
-      parent.stdout.once('data', (text: Buffer) => settle(Number(text.toString())));
-      parent.once('exit', () => reject(new Error('the parent did not start')));
-    });
+    const { parent, pid } = await inAnotherProcess(directory());
     expect(isAlive(pid)).toBe(true);
     parent.kill('SIGKILL');
     await vi.waitFor(() => expect(isAlive(pid)).toBe(false), 5000);
   });
+
+  test('takes the place of an engine that hangs, when the parent of that is gone', async () => {
+    const dir = directory();
+    const { parent, pid } = await inAnotherProcess(dir);
+    process.kill(pid, 'SIGSTOP');
+    parent.kill('SIGKILL');
+    await once(parent, 'exit');
+    const next = new Subject(dir);
+    await next.engine.start();
+    expect(isAlive(pid)).toBe(false);
+    await expect(next.select('5')).resolves.toBe('5');
+    await next.stop();
+  });
 });
+
+/** An engine on the directory, and the process that started it. */
+async function inAnotherProcess(dir: string): Promise<{ parent: ChildProcess; pid: number }> {
+  const script = `
+    const load = (path) => import(new URL(path, ${JSON.stringify(DIST.href)}).href);
+    const { EmbeddedEngine } = await load('storage/clickhouse/engine.js');
+    const { systemClock } = await load('base/clock.js');
+    const silent = () => {};
+    const logger = { debug: silent, info: silent, warn: silent, error: silent };
+    const engine = new EmbeddedEngine(
+      { dir: ${JSON.stringify(dir)}, database: 'scrubjay', memoryBytes: 1e9, logger,
+        metrics: { engineRestarts: { inc: silent } }, clock: systemClock, random: Math.random },
+      { up: async () => {}, down: silent },
+    );
+    await engine.start();
+    console.log(engine.pid);
+    setInterval(silent, 1000);`;
+  const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const pid = await new Promise<number>((settle, reject) => {
+    parent.stdout.once('data', (text: Buffer) => settle(Number(text.toString())));
+    parent.once('exit', () => reject(new Error('the parent did not start')));
+  });
+  return { parent, pid };
+}
 
 function hostileRequests(authorization: string): Record<string, string | Buffer> {
   const post = 'POST /?query=SELECT%201 HTTP/1.1\r\nHost: x\r\n';
