@@ -48,6 +48,13 @@ export class Breaker {
     return true;
   }
 
+  /** Storage says that it is back: the next try is made at once. */
+  returned(): void {
+    if (!this.#open) return;
+    this.#backoff.reset();
+    this.#probeAtMs = 0;
+  }
+
   /** @returns true when this opened it */
   failed(nowMs: number): boolean {
     const wasOpen = this.#open;

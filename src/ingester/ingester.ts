@@ -77,6 +77,7 @@ export class Ingester implements SpanSink, FreshnessBarrier {
     this.#started = true;
     const { log, ledger, logger } = this.#options;
     log.onClosed = (segment) => this.#take(segment);
+    this.#options.writer.onReturn = () => this.#inserter.storageReturned();
     for (const segment of log.recovered) {
       this.#recoveredRows += segment.rows;
       ledger.recover(segment.rows);

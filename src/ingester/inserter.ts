@@ -8,9 +8,11 @@
  * so that none holds up the rest; when storage as a whole fails, the breaker stops them all. What
  * storage refuses for its bytes or its size is divided (refusals.ts).
  */
+import { once } from 'node:events';
 import { Backoff } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { type BlockCutter, type SpanWriter, StorageError } from '../storage/contract.ts';
+import { dateOf } from '../model/days.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -20,7 +22,7 @@ import { byDays, inHalves, IndivisibleError } from './divisions.ts';
 import { PendingSegments, type Pending } from './pending-segments.ts';
 import { compareDays, type ReadBack } from './read-back.ts';
 import { Refusals, type DivisionCause, type Verdict } from './refusals.ts';
-import type { ClosedSegment, SegmentLog } from './segment-log.ts';
+import { fieldsOf, type ClosedSegment, type SegmentLog } from './segment-log.ts';
 
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 10_000;
@@ -109,6 +111,13 @@ export class Inserter {
     this.#wake.abort();
   }
 
+  /** Storage that was away can be reached again: nothing waits for its own time any more. */
+  storageReturned(): void {
+    this.#breaker.returned();
+    this.#pending.storageReturned();
+    this.#wake.abort();
+  }
+
   start(): void {
     this.#loop ??= this.#run();
   }
@@ -130,11 +139,8 @@ export class Inserter {
 
   async #run(): Promise<void> {
     const { clock, storageReady, onProgress } = this.#options;
-    const aborted = new Promise<void>((resolve) => {
-      this.#abort.signal.addEventListener('abort', () => resolve(), { once: true });
-    });
     // When storage did not start, the tries below find out and say so.
-    await Promise.race([storageReady.catch(() => undefined), aborted]);
+    await Promise.race([storageReady.catch(() => undefined), once(this.#abort.signal, 'abort')]);
     this.#ready = true;
     while (!this.#abort.signal.aborted) {
       const wake = new AbortController();
@@ -165,9 +171,7 @@ export class Inserter {
     if (ms !== Number.POSITIVE_INFINITY) {
       await clock.sleep(ms, wake);
     } else if (!wake.aborted) {
-      await new Promise<void>((resolve) => {
-        wake.addEventListener('abort', () => resolve(), { once: true });
-      });
+      await once(wake, 'abort');
     }
   }
 
@@ -390,11 +394,3 @@ export class Inserter {
     );
   }
 }
-
-const fieldsOf = ({ batch, path, rows }: ClosedSegment): object => ({
-  batch: String(batch),
-  path,
-  rows,
-});
-
-const dateOf = (day: number): string => new Date(day * 86_400_000).toISOString().slice(0, 10);

@@ -130,6 +130,15 @@ export class PendingSegments {
     if (family.pending === 0) this.#families.delete(family);
   }
 
+  /** Storage is back: what failed because it was away need not wait longer. */
+  storageReturned(): void {
+    for (const pending of this.#ordered) {
+      if (pending.torn) continue;
+      pending.dueMs = Number.NEGATIVE_INFINITY;
+      pending.backoff?.reset();
+    }
+  }
+
   /** @param atOnce the next try is another one */
   failed(pending: Pending, nowMs: number, atOnce: boolean): void {
     pending.failures++;

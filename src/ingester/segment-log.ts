@@ -56,3 +56,10 @@ export interface SegmentLog {
   admit(): CodedError | undefined;
   close(): Promise<void>;
 }
+
+/** What a line of the operator's log says of a segment. */
+export const fieldsOf = ({ batch, path, rows }: ClosedSegment): object => ({
+  batch: String(batch),
+  path,
+  rows,
+});

@@ -2,6 +2,10 @@
 export const DAY_US = 86_400_000_000;
 const TWO_32 = 4_294_967_296;
 
+/** `2026-11-21` */
+export const dateOf = (day: number): string =>
+  new Date((day * DAY_US) / 1000).toISOString().slice(0, 10);
+
 /** @param ts epoch microseconds of each row as pairs of 32-bit words, low word first */
 export function rowsByDay(ts: Uint32Array, rows: number): Map<number, number> {
   const days = new Map<number, number>();

@@ -84,6 +84,8 @@ export interface SpanWriter {
   insert(source: InsertSource, onlyDays?: readonly number[]): Promise<void>;
   /** Makes sure that no insert of this batch runs any more, then counts what is stored of it. */
   countBack(batch: bigint): Promise<RowsByDay>;
+  /** Set by who writes; called when storage that was away can be reached again. */
+  onReturn?: () => void;
 }
 
 export interface ReadOptions {

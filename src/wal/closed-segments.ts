@@ -90,7 +90,9 @@ export class ClosedSegments {
     try {
       await this.#renameOnce(paths.side, sent);
       await this.#files.syncDirectory(this.#dir);
-      await this.#stock.recycle(paths.data, allocated, recycle && !entry.doubtful);
+      // Of a file that was found at start nobody knows what is behind its blocks.
+      const usedBytes = segment.recovered ? allocated : segment.bytes;
+      await this.#stock.recycle(paths.data, allocated, usedBytes, recycle && !entry.doubtful);
     } catch (error) {
       entry.doubtful = true;
       throw error;

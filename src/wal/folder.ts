@@ -49,9 +49,10 @@ export async function openFolder(options: FolderOptions): Promise<OpenedFolder> 
   }
   const identity = await raiseEpoch({ files, dir, logger, random }, taken);
   const notesSinceMs = clock.nowMs() - config.notesKeptMs;
-  const source = new RecoverySource(files, dir, logger, metrics, notesSinceMs);
-  const recovery = await recover(source, names, aside, identity.epoch);
   const { segmentBytesMax } = config;
+  const limits = { notesSinceMs, segmentBytesMax };
+  const source = new RecoverySource(files, dir, logger, metrics, limits);
+  const recovery = await recover(source, names, aside, identity.epoch);
   const stock = new SegmentStock({ files, dir, identity, segmentBytesMax });
   return { stock, recovery };
 }

@@ -19,6 +19,7 @@ import {
   type RecoverySource,
 } from './repair.ts';
 import type { KeptSegment } from './segment.ts';
+import { isAllocated } from './stock.ts';
 import { scanSide, SIDE_FILE_BYTES_MAX, type BlockRecord, type SideScan } from './side-file.ts';
 
 /** Side file of a segment whose rows are in storage: kept for its notes. */
@@ -288,6 +289,7 @@ async function verify(
       if (await reader.holds(record, size)) good.push(record);
     }
     sayTruncated(source, candidate, size);
+    sayLonger(source, candidate, size);
     const { torn, damaged } = judge(candidate, good, isLast);
     if (damaged) {
       return await rewrite(source, candidate, { scan, good, torn, size }, reader);
@@ -333,6 +335,19 @@ function sayTruncated(source: RecoverySource, { data, scan }: Candidate, size: n
   source.logger.warn(
     { file: data.name, bytes: size, expected: last.offset + last.length },
     'A data file of the log is truncated: its whole blocks are kept',
+  );
+}
+
+/** A data file ends behind its blocks, or where it was allocated. */
+function sayLonger(source: RecoverySource, { data, side, scan }: Candidate, size: number): void {
+  const last = scan.records.at(-1);
+  const end = last === undefined ? 0 : last.offset + last.length;
+  // Behind the blocks of a write that failed there may be a part of it.
+  if (size <= end || side.recordsMax !== undefined || scan.tail === 'record') return;
+  if (isAllocated(size, source.segmentBytesMax)) return;
+  source.logger.warn(
+    { file: data.name, bytes: size, expected: end },
+    'Bytes behind the last block of a log file are of no write that was acknowledged: discarded',
   );
 }
 

@@ -24,19 +24,21 @@ export class RecoverySource {
   readonly metrics: Metrics;
   /** Epoch milliseconds: notes of earlier blocks are of no use. */
   readonly notesSinceMs: number;
+  readonly segmentBytesMax: number;
 
   constructor(
     files: WalFiles,
     dir: string,
     logger: Logger,
     metrics: Metrics,
-    notesSinceMs: number,
+    limits: Pick<RecoverySource, 'notesSinceMs' | 'segmentBytesMax'>,
   ) {
     this.files = files;
     this.dir = dir;
     this.logger = logger;
     this.metrics = metrics;
-    this.notesSinceMs = notesSinceMs;
+    this.notesSinceMs = limits.notesSinceMs;
+    this.segmentBytesMax = limits.segmentBytesMax;
   }
 
   async withFile(name: string, use: (file: WalFile) => Promise<void>): Promise<void> {

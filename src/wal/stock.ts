@@ -1,7 +1,7 @@
 /**
  * The next segment, made ready in the background so that rotation costs nothing, and the pool of
- * data files that it is made from. A pool file keeps its old bytes: only the side file, new for
- * each segment, says what is valid.
+ * data files that it is made from. Small pool files are blanked, large ones
+ * keep their old bytes: only the side file, new for each segment, says what is valid.
  *
  * Order at creation: side file with its header synced, folder synced, then the data file, folder
  * synced. So a data file without a readable side file is damage, never a half-made segment.
@@ -22,7 +22,11 @@ const FILL_CHUNK_BYTES = MIB;
 /** More than this is not filled with zeros but left sparse: see RATIONALE.md. */
 const FILL_BYTES_MAX = 4 * MIB;
 /** The pool's names; what a crash leaves of it is deleted at the next start. */
-export const isPoolName = (name: string): boolean => /^pool-\d+\.native$/.test(name);
+export const isPoolName = (name: string): boolean => /^pool-\d+\.spare$/.test(name);
+
+/** Is a data file of this size as it was made, but for its blocks? */
+export const isAllocated = (bytes: number, segmentBytesMax: number): boolean =>
+  bytes % DATA_BYTES_FIRST === 0 || bytes === segmentBytesMax;
 
 export interface StockOptions {
   readonly files: WalFiles;
@@ -34,6 +38,8 @@ export interface StockOptions {
 interface PoolFile {
   readonly path: string;
   readonly bytes: number;
+  /** How far it may hold other bytes than zeros. */
+  readonly usedBytes: number;
 }
 
 export class SegmentStock {
@@ -95,14 +101,15 @@ export class SegmentStock {
   }
 
   /** Takes a data file out of the log: into the pool, or deletes it. */
-  async recycle(path: string, bytes: number, keep: boolean): Promise<void> {
-    if (!keep || this.#pool.length >= POOL_FILES_MAX || bytes < this.#dataBytes) {
+  async recycle(path: string, bytes: number, usedBytes: number, keep: boolean): Promise<void> {
+    const fits = bytes >= this.#dataBytes && isAllocated(bytes, this.#bytesMax);
+    if (!keep || this.#pool.length >= POOL_FILES_MAX || !fits) {
       await removeIfThere(this.#files, path);
       return;
     }
-    const pooled = join(this.#dir, `pool-${this.#poolNumber++}.native`);
+    const pooled = join(this.#dir, `pool-${this.#poolNumber++}.spare`);
     await this.#files.rename(path, pooled);
-    this.#pool.push({ path: pooled, bytes });
+    this.#pool.push({ path: pooled, bytes, usedBytes });
   }
 
   /** Gives the pool's disk space back. */
@@ -169,18 +176,26 @@ export class SegmentStock {
 
   async #dataFile(path: string): Promise<{ dataFile: WalFile; allocated: number }> {
     const pooled = this.#pool.pop();
-    if (pooled !== undefined) {
-      await this.#files.rename(pooled.path, path);
-      return { dataFile: await this.#files.open(path), allocated: pooled.bytes };
-    }
-    const dataFile = await this.#files.create(path);
+    if (pooled !== undefined) await this.#files.rename(pooled.path, path);
+    const dataFile = await (pooled === undefined
+      ? this.#files.create(path)
+      : this.#files.open(path));
     try {
-      await this.#fill(dataFile, this.#dataBytes, undefined);
+      if (pooled === undefined) await this.#fill(dataFile, this.#dataBytes, undefined);
+      else if (pooled.usedBytes <= FILL_BYTES_MAX) await this.#blank(dataFile, pooled.usedBytes);
     } catch (error) {
       await dataFile.close();
       throw error;
     }
-    return { dataFile, allocated: this.#dataBytes };
+    return { dataFile, allocated: pooled?.bytes ?? this.#dataBytes };
+  }
+
+  /** No sync: what is behind the last block is read by nobody. It shows a person what is in use. */
+  async #blank(file: WalFile, bytes: number): Promise<void> {
+    for (let at = 0; at < bytes; at += this.#zeros.byteLength) {
+      const length = Math.min(this.#zeros.byteLength, bytes - at);
+      await writeAll(file, [this.#zeros.subarray(0, length)], at, length);
+    }
   }
 
   /** Writes zeros: syncs into blocks that were written before need no journal commit. */

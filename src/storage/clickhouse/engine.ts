@@ -45,8 +45,8 @@ const LOCK_WAIT_MS_MAX = 20_000;
 const LOCK_RETRY_MS = 250;
 const RESTART_MS_MIN = 100;
 const RESTART_MS_MAX = 10_000;
-/** A child that lived this long is restarted at once. */
-const STABLE_MS = 10_000;
+/** A child that listened for so long is restarted at once: queries wait for it. */
+const STABLE_MS = 1000;
 /** Below keep_alive_timeout of engine.xml. */
 const IDLE_SOCKET_MS = 20_000;
 const LAST_WORDS_MAX = 20;

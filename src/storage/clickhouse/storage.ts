@@ -144,7 +144,9 @@ export class ClickHouseStorage implements Storage {
       {
         up: async (address) => {
           this.#error = undefined;
-          if (!this.#stop.signal.aborted) await this.#client.connect(address);
+          if (this.#stop.signal.aborted) return;
+          await this.#client.connect(address);
+          this.#writer.onReturn();
         },
         down: (reason) => {
           this.#error = reason;

@@ -32,6 +32,7 @@ export class ClickHouseSpanWriter implements SpanWriter {
   readonly #client: Client;
   readonly #withSchema: SchemaGuard;
   readonly #stop = new AbortController();
+  onReturn: () => void = () => undefined;
   /** Batches of which no insert can be under way: the last one was seen to its end. */
   readonly #ended = new Set<bigint>();
   #attempts = 0;

@@ -261,6 +261,19 @@ describe('Inserter, failures', () => {
 });
 
 describe('Inserter, storage away', () => {
+  test('tries at once when storage says that it is back', async () => {
+    const { storage, ledger, inserter, clock, start } = setUp(
+      [1, 2, 3].map((batch) => segmentOf(batch, { 0: 1 })),
+    );
+    storage.insertScript.push(...Array.from({ length: 5 }, () => fail('retry')));
+    await start();
+    await clock.advance(350);
+    expect(ledger.entries().stored).toBe(0);
+    inserter.storageReturned();
+    await settle();
+    expect(ledger.entries().pending).toBe(0);
+  });
+
   test('three failures open the breaker, then one probe at a time is made', async () => {
     const segments = [1, 2, 3, 4, 5].map((batch) => segmentOf(batch, { 0: 1 }));
     const { storage, clock, start, log, logger, metrics, inserter } = setUp(segments);
