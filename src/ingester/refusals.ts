@@ -5,11 +5,8 @@
  */
 import type { InsertSource } from '../storage/contract.ts';
 
-/**
- * Each day is a part of its own in storage, and ClickHouse refuses more in one insert unless it is
- * told otherwise.
- */
-export const INSERT_DAYS_MAX = 100;
+/** Each day is a part of its own in storage: so many take some seconds. */
+export const INSERT_DAYS_MAX = 400;
 /** A cut connection can look like bad bytes once, and memory can be short for a moment. */
 const TRIES = 2;
 /** So much rarely is too much for memory: if it is, less will not help. */

@@ -87,11 +87,11 @@ export class ClosedSegments {
     await entry.released;
     await this.#dropLoose(entry);
     const sent = this.#sentPath(entry);
+    // Of a file that was found at start nobody knows what is behind its blocks.
+    const usedBytes = segment.recovered ? allocated : segment.bytes;
     try {
       await this.#renameOnce(paths.side, sent);
       await this.#files.syncDirectory(this.#dir);
-      // Of a file that was found at start nobody knows what is behind its blocks.
-      const usedBytes = segment.recovered ? allocated : segment.bytes;
       await this.#stock.recycle(paths.data, allocated, usedBytes, recycle && !entry.doubtful);
     } catch (error) {
       entry.doubtful = true;

@@ -194,14 +194,14 @@ describe('Rows that the engine refuses', () => {
 });
 
 describe('Spans of many days', () => {
-  test('are inserted a hundred days at a time', async () => {
-    const days = Array.from({ length: 250 }, (_, row) => ({ row, name: 'old', day: DAY + row }));
+  test('are inserted four hundred days at a time', async () => {
+    const days = Array.from({ length: 450 }, (_, row) => ({ row, name: 'old', day: DAY + row }));
     await send(world, [days]);
     await drained(world);
     const found = await select(
       'count(), uniqExact(toDate(ts)), uniqExact(_batch) FROM scrubjay.spans',
     );
-    expect(found).toBe('250\t250\t3');
-    expect(world.ledger.entries()).toMatchObject({ stored: 250, imbalance: 0 });
+    expect(found).toBe('450\t450\t2');
+    expect(world.ledger.entries()).toMatchObject({ stored: 450, imbalance: 0 });
   });
 });

@@ -152,11 +152,11 @@ describe('Rows that storage refuses', () => {
   });
 
   test('are set aside in few pieces when it is all of them, then segment by segment', async () => {
-    const { storage, ledger, log, run, add, clock, inserts } = setUp([segmentOf(1, { 0: 10_000 })]);
+    const { storage, ledger, log, run, add, clock, inserts } = setUp([segmentOf(1, { 0: 16_000 })]);
     storage.refuses = () => poison;
     await run();
     expect(log.aside.length).toBeLessThan(40);
-    expect(ledger.entries()).toMatchObject({ set_aside: 10_000, pending: 0, imbalance: 0 });
+    expect(ledger.entries()).toMatchObject({ set_aside: 16_000, pending: 0, imbalance: 0 });
     const pieces = log.aside.length;
     const before = inserts();
     add(segmentOf(2, { 0: 100 }));
@@ -243,35 +243,35 @@ describe('A segment of many days', () => {
   const days = (from: number, to: number): Record<number, number> =>
     Object.fromEntries(Array.from({ length: to - from }, (_, day) => [from + day, 2]));
 
-  test('is inserted in parts of a hundred days, and never as a whole', async () => {
-    const { storage, log, metrics, run } = setUp([segmentOf(1, days(0, 250))]);
+  test('is inserted in parts of four hundred days, and never as a whole', async () => {
+    const { storage, log, metrics, run } = setUp([segmentOf(1, days(0, 1000))]);
     await run();
     expect(storage.calls).not.toContain('insert 1');
-    expect(Array.from(storage.rows.values(), (part) => part.size)).toEqual([100, 100, 50]);
-    expect(stored(storage)).toEqual(days(0, 250));
+    expect(Array.from(storage.rows.values(), (part) => part.size)).toEqual([400, 400, 200]);
+    expect(stored(storage)).toEqual(days(0, 1000));
     expect(log.disk.size).toBe(0);
     const { values } = await metrics.segmentsDivided.get();
     expect(values).toEqual([{ labels: { cause: 'days' }, value: 1 }]);
   });
 
   test('is divided again where one step would make too many parts, which no query waits for', async () => {
-    const { storage, inserter, clock, log } = setUp([segmentOf(1, days(0, 5000))]);
+    const { storage, inserter, clock, log } = setUp([segmentOf(1, days(0, 8000))]);
     storage.hold = true;
     inserter.start();
     await clock.advance(1);
     expect(log.divided.get(1n)).toHaveLength(16);
-    expect(inserter.settledRows).toBe(10_000);
+    expect(inserter.settledRows).toBe(16_000);
     expect(inserter.doneRows).toBe(0);
     storage.hold = false;
     storage.holds[0]!.go();
     await clock.advance(1000);
-    expect(stored(storage)).toEqual(days(0, 5000));
-    expect(Math.max(...Array.from(storage.rows.values(), (part) => part.size))).toBe(100);
-    expect(inserter.doneRows).toBe(10_000);
+    expect(stored(storage)).toEqual(days(0, 8000));
+    expect(Math.max(...Array.from(storage.rows.values(), (part) => part.size))).toBe(400);
+    expect(inserter.doneRows).toBe(16_000);
   });
 
   test('is stored before the next is looked at, and no query closes a segment meanwhile', async () => {
-    const { storage, inserter, clock, log } = setUp([1, 2].map((n) => segmentOf(n, days(0, 130))));
+    const { storage, inserter, clock, log } = setUp([1, 2].map((n) => segmentOf(n, days(0, 430))));
     storage.hold = true;
     inserter.start();
     await clock.advance(1);
@@ -285,14 +285,14 @@ describe('A segment of many days', () => {
     storage.hold = false;
     storage.holds[0]!.go();
     await clock.advance(1);
-    expect(inserter.doneRows).toBe(520);
+    expect(inserter.doneRows).toBe(1720);
   });
 
   test('is completed as it is when few of them are missing', async () => {
-    const { storage, log, run } = setUp([segmentOf(1, days(0, 250), true)]);
-    storage.rows.set(1n, new Map(Object.entries(days(0, 200)).map(([day, n]) => [Number(day), n])));
+    const { storage, log, run } = setUp([segmentOf(1, days(0, 450), true)]);
+    storage.rows.set(1n, new Map(Object.entries(days(0, 400)).map(([day, n]) => [Number(day), n])));
     await run();
     expect(log.divided.size).toBe(0);
-    expect(stored(storage)).toEqual(days(0, 250));
+    expect(stored(storage)).toEqual(days(0, 450));
   });
 });
