@@ -198,7 +198,7 @@ describe('EmbeddedEngine, running', () => {
 
   test.runIf(existsSync('/proc/self/autogroup'))('gives way to its parent', () => {
     const group = readFileSync(`/proc/${pidOf(subject)}/autogroup`, 'utf8');
-    expect(group).toMatch(/ nice 10\n$/);
+    expect(group).toMatch(/ nice 3\n$/);
   });
 
   test('leaves SIGTERM, SIGINT and SIGHUP to its parent', async () => {
