@@ -28,7 +28,7 @@ for (const [from, to] of ['""', '\\\\', '//', 'b\b', 'f\f', 'n\n', 'r\r', 't\t']
 }
 
 /** Value of a lower-case hex digit; 256 for any other byte. */
-export const LOWER_HEX = new Uint16Array(256).fill(256);
+const LOWER_HEX = new Uint16Array(256).fill(256);
 for (let i = 0; i < 16; i++) LOWER_HEX[i.toString(16).charCodeAt(0)] = i;
 
 const isSpace = (c: number): boolean => c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09;

@@ -22,9 +22,11 @@ export class UntimedTenants implements SpanObserver {
 
   observe(batch: SpanBatch): void {
     const { rows, flags, tenants, tenantIndex } = batch;
+    let last = -1;
     for (let row = 0; row < rows; row++) {
-      if ((flags[row]! & FLAG_TIMESTAMP) !== 0) continue;
       const tenant = tenantIndex[row]!;
+      if ((flags[row]! & FLAG_TIMESTAMP) !== 0 || tenant === last) continue;
+      last = tenant;
       this.foundSome(decodeUtf8(tenants.arena, tenants.starts[tenant]!, tenants.ends[tenant]!));
     }
   }
