@@ -141,7 +141,9 @@ class SearchWork {
   async #read(page: readonly Candidate[]): Promise<void> {
     const { searcher, strict } = this.#options;
     const lows = page.map(({ low }) => low);
-    const traces = await this.#run.call((options) => searcher.traces(lows, strict, options));
+    const times = page.map(({ timestampUs }) => timestampUs);
+    const about = { fromUs: Math.min(...times), toUs: Math.max(...times) };
+    const traces = await this.#run.call((o) => searcher.traces(lows, strict, o, about));
     for (const spans of traces) {
       if (!matches(spans, this.#request)) continue;
       this.#held.push({ spans, timestampUs: Number(traceTimestampUs(spans)) });

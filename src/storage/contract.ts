@@ -153,8 +153,14 @@ export interface TraceSearcher {
    * Every trace whose id has one of these low 64 bits, in no special order: its spans by time,
    * those without timestamp last, those equal in every field once.
    * @param strict false: ids that share their low 64 bits are of one trace
+   * @param about when the traces are, as a hint for reading
    */
-  traces(lows: readonly bigint[], strict: boolean, options: ReadOptions): Promise<Span[][]>;
+  traces(
+    lows: readonly bigint[],
+    strict: boolean,
+    options: ReadOptions,
+    about?: TimeRange,
+  ): Promise<Span[][]>;
 }
 
 /** Names and values of tags that were seen on spans of one tenant. */

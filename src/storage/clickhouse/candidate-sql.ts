@@ -4,7 +4,7 @@
  * (zipkin2/storage/QueryRequest.java), so a trace is one group and each criterion an aggregate.
  * Traces are told apart by the low 64 bits of their ids: the others would double the projection.
  *
- *   SELECT trace, at FROM rows of the service within reach, first of all by word
+ *   SELECT trace, at, inside FROM rows of the service within reach, first of all by word
  *   GROUP BY trace HAVING each criterion AND in the window ORDER BY at DESC LIMIT n
  */
 import { FLAG_TIMESTAMP, TIMESTAMP_US_MAX } from '../../model/span-batch.ts';
@@ -12,6 +12,8 @@ import type { CandidateRequest, TimeRange } from '../contract.ts';
 
 /** Of a hundred words the first ones leave little to judge. */
 const WORDS_MAX = 8;
+/** What is around the window is a small part of it. */
+const AROUND_PARTS = 4;
 
 /**
  * A tag without a key, or an annotation without text. Of LowCardinality has() never finds the empty
@@ -28,26 +30,48 @@ export interface Statement {
 export const IS_TIMED = `bitAnd(flags, ${FLAG_TIMESTAMP}) != 0`;
 export const IS_UNTIMED = `bitAnd(flags, ${FLAG_TIMESTAMP}) = 0`;
 
-/** @param untimed whether there are spans without a timestamp, which count wherever they are */
+/**
+ * Which traces count as being in the window:
+ *   rows     any that has rows to look at
+ *   window   those that have a span in the window, among these rows or elsewhere
+ *   untimed  likewise, and spans without a timestamp count wherever they are
+ */
+export type Reach = 'rows' | 'window' | 'untimed';
+
 export function candidateSql(
   table: string,
   tenant: string,
   request: CandidateRequest,
-  untimed: boolean,
+  reach: Reach,
 ): Statement {
-  return new CandidateSql(table, tenant, request, untimed).statement();
+  return new CandidateSql(table, tenant, request, reach).statement();
+}
+
+/**
+ * Whether reach `rows` is likely to find hardly any trace that `window` would not: it asks for one
+ * table less. A word is rare as a rule, and few of its rows are around the window.
+ */
+export function mayGuess(request: CandidateRequest, untimed: boolean): boolean {
+  const { criteria, window, rows, notAfterUs } = request;
+  const aroundUs = window.fromUs - rows.fromUs + (rows.toUs - window.toUs);
+  return (
+    !untimed &&
+    notAfterUs === undefined &&
+    criteria.words.some((word) => word !== '') &&
+    aroundUs * AROUND_PARTS <= rows.toUs - rows.fromUs
+  );
 }
 
 class CandidateSql {
   readonly #table: string;
   readonly #request: CandidateRequest;
-  readonly #untimed: boolean;
+  readonly #reach: Reach;
   readonly #params: Record<string, unknown>;
 
-  constructor(table: string, tenant: string, request: CandidateRequest, untimed: boolean) {
+  constructor(table: string, tenant: string, request: CandidateRequest, reach: Reach) {
     this.#table = table;
     this.#request = request;
-    this.#untimed = untimed;
+    this.#reach = reach;
     this.#params = { tenant, limit: request.limit };
     const { service } = request.criteria;
     if (service !== undefined) this.#params['service'] = service;
@@ -65,13 +89,13 @@ class CandidateSql {
     const columns = 'trace_lo, ts, root, flags, remote, name, duration';
     const having = [
       ...(first === undefined && plain.length > 1 ? plain.map((c) => `countIf(${c}) > 0`) : []),
-      this.#inWindow(),
+      ...(this.#reach === 'rows' ? [] : [this.#inWindow()]),
       ...(notAfterUs === undefined ? [] : [`at <= ${this.#time('notAfter', notAfterUs)}`]),
     ];
     const sql =
-      `SELECT trace_lo, ${this.#at()} AS at ` +
+      `SELECT trace_lo, ${this.#at()} AS at, ${this.#inside()} AS inside ` +
       `FROM (${this.#rows(columns, [where, ...semijoins].join(' AND '))}) ` +
-      `GROUP BY trace_lo HAVING ${having.join(' AND ')} ` +
+      `GROUP BY trace_lo${having.length === 0 ? '' : ` HAVING ${having.join(' AND ')}`} ` +
       'ORDER BY at DESC LIMIT {limit:UInt32}';
     return { sql, params: this.#params };
   }
@@ -116,32 +140,42 @@ class CandidateSql {
       `SELECT ${columns} FROM ${this.#table} ` +
       `WHERE tenant = {tenant:String}${service} AND ${condition}`;
     const timed = `${select} AND ${IS_TIMED} AND ${this.#within('rows', rows)}`;
-    return this.#untimed ? `${timed} UNION ALL ${select} AND ${IS_UNTIMED}` : timed;
+    return this.#isUntimed ? `${timed} UNION ALL ${select} AND ${IS_UNTIMED}` : timed;
   }
 
   /** When the trace began, as far as these rows tell. */
   #at(): string {
-    if (!this.#untimed) return 'if(max(root), minIf(ts, root), min(ts))';
+    if (!this.#isUntimed) return 'if(max(root), minIf(ts, root), min(ts))';
     const { window } = this.#request;
     const root = `root AND ${IS_TIMED}`;
     const timed = `if(countIf(${root}) > 0, minIf(ts, ${root}), minIf(ts, ${IS_TIMED}))`;
     return `if(countIf(${IS_TIMED}) > 0, ${timed}, ${this.#time('windowTo', window.toUs)})`;
   }
 
+  get #isUntimed(): boolean {
+    return this.#reach === 'untimed';
+  }
+
+  /** One of these rows is in the window. */
+  #inside(): string {
+    const { window } = this.#request;
+    const from = this.#time('windowFrom', window.fromUs);
+    const to = this.#time('windowTo', window.toUs);
+    if (!this.#isUntimed) return `min(ts) <= ${to} AND max(ts) >= ${from}`;
+    return (
+      `countIf(${IS_TIMED}) > 0 AND minIf(ts, ${IS_TIMED}) <= ${to} AND ` +
+      `maxIf(ts, ${IS_TIMED}) >= ${from}`
+    );
+  }
+
   /** Some span is in the window: one of these rows, or at its edges one that is not among them. */
   #inWindow(): string {
     const { window, rows } = this.#request;
-    const from = this.#time('windowFrom', window.fromUs);
-    const to = this.#time('windowTo', window.toUs);
-    const elsewhere = this.#untimed ? [window] : edgesOf(window, rows);
-    const inside = this.#untimed
-      ? `countIf(${IS_TIMED}) > 0 AND minIf(ts, ${IS_TIMED}) <= ${to} AND ` +
-        `maxIf(ts, ${IS_TIMED}) >= ${from}`
-      : `min(ts) <= ${to} AND max(ts) >= ${from}`;
-    if (elsewhere.length === 0) return inside;
+    const elsewhere = this.#isUntimed ? [window] : edgesOf(window, rows);
+    if (elsewhere.length === 0) return 'inside';
     const ranges = elsewhere.map((range, n) => `(${this.#within(`edge${n}`, range)})`);
     return (
-      `(${inside} OR trace_lo IN (SELECT trace_lo FROM ${this.#table} ` +
+      `(inside OR trace_lo IN (SELECT trace_lo FROM ${this.#table} ` +
       `WHERE tenant = {tenant:String} AND ${IS_TIMED} AND (${ranges.join(' OR ')})))`
     );
   }

@@ -37,6 +37,8 @@ export interface ReadLimits {
   readonly timeoutMs: number;
   readonly memoryBytes: number;
   readonly threads: number;
+  /** It gives way to reads that are not. */
+  readonly background?: boolean;
 }
 
 export interface ReadOptions extends CallOptions {
@@ -110,6 +112,7 @@ export class Client {
   readonly database: string;
   #client: ClickHouseClient | undefined;
   #unreachable: string | undefined;
+  #reads = 0;
 
   /** @param database must need no quoting: config.ts sees to that */
   constructor(database: string) {
@@ -119,6 +122,11 @@ export class Client {
   /** Why the last call got no answer; undefined when it got one. */
   get unreachable(): string | undefined {
     return this.#unreachable;
+  }
+
+  /** Reads under way. */
+  get reads(): number {
+    return this.#reads;
   }
 
   /** From now on calls go to this server; those under way fail as lost connections do. */
@@ -171,6 +179,7 @@ export class Client {
       ...callParameters({ ...options, signal, settings: readSettings(limits, settings) }),
     };
     const bytesMax = options.answerBytesMax ?? ANSWER_BYTES_MAX;
+    this.#reads++;
     try {
       return await this.#attempt(caller, async (client) => {
         try {
@@ -182,6 +191,7 @@ export class Client {
         }
       });
     } finally {
+      this.#reads--;
       deadline.clear();
     }
   }
@@ -307,6 +317,7 @@ function readSettings(limits: ReadLimits, own: ClickHouseSettings = {}): ClickHo
     max_execution_time: limits.timeoutMs / 1000,
     max_memory_usage: String(limits.memoryBytes),
     max_threads: limits.threads,
+    priority: limits.background === true ? '2' : '1',
   };
 }
 

@@ -121,6 +121,31 @@ describe('Search', () => {
     expect(await get('late', path)).toEqual([[span(0), late]]);
   });
 
+  test.each([3, 12])('tells %i traces in the window by their other spans', async (count) => {
+    const spans = Array.from({ length: 2 * count }, (_, n) => {
+      const late = span(n, {
+        id: '0000000000000002',
+        timestamp: T_US + 600_000_000 + n,
+        tags: { k: 'v' },
+      });
+      return n < count ? [span(n), late] : [late];
+    });
+    const tenant = `around-${count}`;
+    await server.store(tenant, JSON.stringify(spans.flat()));
+    const endTs = T_US / 1000 + 1000;
+    const path = `/api/v2/traces?endTs=${endTs}&lookback=36000000&limit=100&annotationQuery=k%3Dv`;
+    const expected = spans.slice(0, count).toReversed();
+    expect(await get(tenant, path)).toEqual(expected);
+  });
+
+  test('gives traces of several days whole', async () => {
+    const days = Array.from({ length: 5 }, (_, n) =>
+      span(0, { id: `000000000000000${n + 1}`, timestamp: T_US + n * 86_400_000_000 }),
+    );
+    await server.store('days', JSON.stringify(days));
+    expect(await get('days', `/api/v2/traces?${WIDE}`)).toEqual([days]);
+  });
+
   test('answers a large result in parts, compressed if asked', async () => {
     const spans = Array.from({ length: 600 }, (_, n) =>
       span(n, { tags: { text: String(n).repeat(5000) } }),
