@@ -28,7 +28,7 @@ import { traceIdOfReference } from './codec/trace-reference.ts';
 import { formatTraceparent, parseTraceContext } from './codec/traceparent.ts';
 import type { Config } from './config/groups.ts';
 import { readVersion } from './config/version.ts';
-import { Distributor, limitsOf } from './distributor/distributor.ts';
+import { agesOf, Distributor, limitsOf } from './distributor/distributor.ts';
 import { DEFAULT_TENANT } from './distributor/tenant.ts';
 import { listen } from './http/listen.ts';
 import { createHttpServer } from './http/server.ts';
@@ -304,12 +304,12 @@ class Collector implements App {
 
   #createDistributor(wal: Wal, ingester: Ingester): Distributor {
     const { distributor: config, clickhouse, wal: walConfig } = this.#config;
-    const { rejectOlderThanMs: older, rejectNewerThanMs: newerThanMs } = config;
     const distributor = new Distributor({
       config,
-      ages: { olderThanMs: older === 'retention' ? clickhouse.retentionMs : older, newerThanMs },
+      ages: agesOf(config, clickhouse.retentionMs),
       dedupWindowMs: walConfig.notesKeptMs,
       sink: ingester,
+      isLogFilling: () => wal.isFilling,
       ledger: this.#ledger,
       metrics: this.#metrics,
       rejections: this.#rejections,

@@ -34,6 +34,11 @@ export const ERRORS = {
     retryable: false,
     text: "X-Scope-OrgID must be 1 to 150 characters of A-Z a-z 0-9 !._*'()- and not . or ..",
   },
+  SCRUBJAY_ERR_RATE_LIMITED: {
+    status: 429,
+    retryable: true,
+    text: 'Tenant {tenant} sends over {limit} {what} a second ({setting}): wait {seconds} s',
+  },
   SCRUBJAY_ERR_OVERLOADED: {
     status: 503,
     retryable: true,
@@ -87,6 +92,8 @@ export class CodedError extends Error {
   readonly code: ErrorCode;
   readonly status: number;
   readonly retryable: boolean;
+  /** When to try again. */
+  readonly retryAfterS: number;
 
   constructor(code: ErrorCode, parameters: ErrorParameters = {}, options?: ErrorOptions) {
     super(fill(ERRORS[code].text, parameters), options);
@@ -94,6 +101,7 @@ export class CodedError extends Error {
     this.code = code;
     this.status = ERRORS[code].status;
     this.retryable = ERRORS[code].retryable;
+    this.retryAfterS = Number(parameters['seconds'] ?? 1);
   }
 }
 

@@ -1,4 +1,5 @@
 /** Settings of what is kept of a span: sampling, tenants, limits. */
+import type { SettingValues } from '../base/settings.ts';
 import { bytes, choice, decimal, durationMs, integer, type Setting } from '../base/settings.ts';
 
 /** A duration in ms, 0 for off, or `retention`: as long as storage keeps spans. */
@@ -101,4 +102,38 @@ const limitSettings = {
   }),
 };
 
-export const distributorSettings = { ...routingSettings, ...limitSettings };
+const rateSettings = {
+  rateSpans: integer({
+    env: 'SCRUBJAY_INGESTION_RATE_SPANS',
+    default: 0,
+    unit: 'spans',
+    doc: 'Spans a second that each tenant may send, 0 is off; more: see SCRUBJAY_OVERLOAD',
+  }),
+  burstSpans: integer({
+    env: 'SCRUBJAY_INGESTION_BURST_SPANS',
+    default: 0,
+    unit: 'spans',
+    doc: 'Spans that a tenant may send at once after a rest; 0: those of one second',
+  }),
+  rateBytes: bytes({
+    env: 'SCRUBJAY_INGESTION_RATE_BYTES',
+    default: 0,
+    doc: 'Inflated bytes a second that each tenant may send, 0 is off',
+  }),
+  burstBytes: bytes({
+    env: 'SCRUBJAY_INGESTION_BURST_BYTES',
+    default: 0,
+    doc: 'Bytes that a tenant may send at once after a rest; 0: those of one second',
+  }),
+  overload: choice({
+    env: 'SCRUBJAY_OVERLOAD',
+    of: ['refuse', 'sample'],
+    default: 'refuse',
+    doc:
+      'Beyond a rate: refuse (429) or sample (whole traces; errors and debug are kept); sample ' +
+      'does so too while the log is over 80 % full',
+  }),
+};
+
+export const distributorSettings = { ...routingSettings, ...limitSettings, ...rateSettings };
+export type DistributorConfig = SettingValues<typeof distributorSettings>;

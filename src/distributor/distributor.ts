@@ -5,7 +5,6 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
-import type { SettingValues } from '../base/settings.ts';
 import { DecodeReport } from '../model/decode-report.ts';
 import type { Decode, MessageError } from '../model/decode-report.ts';
 import type { SpanLimits } from '../model/limits.ts';
@@ -15,16 +14,16 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Rejections } from '../telemetry/rejections.ts';
 import { NO_ACTIVITY } from '../telemetry/self-tracing.ts';
 import type { Activity, SelfTracer } from '../telemetry/self-tracing.ts';
-import type { distributorSettings } from './config.ts';
+import type { DistributorConfig } from './config.ts';
 import { MessageGate } from './gate.ts';
 import type { AgeLimits } from './gate.ts';
 import type { PushOutcome } from './outcome.ts';
+import { OverloadSampler } from './overload-sampler.ts';
+import { RateLimits } from './rate-limits.ts';
 import { Sampler } from './sampler.ts';
 import { SeenBodies, noteOf } from './seen-bodies.ts';
 import { DEFAULT_TENANT, tenantOf } from './tenant.ts';
 import { TraceSizes } from './trace-sizes.ts';
-
-export type DistributorConfig = SettingValues<typeof distributorSettings>;
 
 export interface Message {
   readonly tenant: string;
@@ -44,6 +43,8 @@ export interface DistributorOptions {
   readonly ages: AgeLimits;
   readonly dedupWindowMs: number;
   readonly sink: SpanSink;
+  /** Whether the log holds so much that it may soon be full. */
+  readonly isLogFilling: () => boolean;
   readonly ledger: Ledger;
   readonly metrics: Metrics;
   readonly rejections: Pick<Rejections, 'record'>;
@@ -57,16 +58,29 @@ const ACCEPTED: PushOutcome = { kind: 'accepted' };
 export class Distributor {
   readonly #o: DistributorOptions;
   readonly #limits: SpanLimits;
+  readonly #rates: RateLimits;
+  readonly #overload: OverloadSampler;
   readonly #gate: MessageGate;
   readonly #seen: SeenBodies;
   readonly #tenants = new Map<string, Uint8Array>();
 
   constructor(options: DistributorOptions) {
     this.#o = options;
-    const { config } = options;
+    const { config, metrics } = options;
     this.#limits = limitsOf(config);
-    const sizes = new TraceSizes(config.traceSpansMax);
-    this.#gate = new MessageGate(new Sampler(config.sampleRate), sizes, options.ages);
+    this.#rates = new RateLimits(config);
+    this.#overload = new OverloadSampler({
+      enabled: config.overload === 'sample',
+      isOverRate: (tenant, nowMs) => this.#rates.enabled && this.#rates.isInDebt(tenant, nowMs),
+      isLogFilling: options.isLogFilling,
+      onLogShare: (share) => metrics.overloadShare.set(share),
+    });
+    this.#gate = new MessageGate({
+      sampler: new Sampler(config.sampleRate),
+      overload: this.#overload,
+      sizes: new TraceSizes(config.traceSpansMax),
+      ages: options.ages,
+    });
     this.#seen = new SeenBodies(options.dedupWindowMs);
   }
 
@@ -100,7 +114,7 @@ export class Distributor {
       this.#countReceived(message, spans);
       return ACCEPTED;
     }
-    const refusal = this.refusal();
+    const refusal = this.refusal() ?? this.#overRate(message.tenant);
     if (refusal !== undefined) return { kind: 'refused', error: refusal };
     return this.#decode(message, note, nowMs);
   }
@@ -113,6 +127,7 @@ export class Distributor {
     batch.beginMessage(this.#tenantBytes(message.tenant), this.#limits, nowMs * 1000);
     batch.truncations = 0;
     this.#gate.begin(message.tenant, nowMs);
+    this.#overload.begin(message.tenant, this.#o.clock.monotonicMs());
     const activity = message.activity ?? NO_ACTIVITY;
     const decoding = activity.child('decode');
     let error: MessageError | undefined;
@@ -129,6 +144,7 @@ export class Distributor {
     }
     if (error !== undefined) report.refuseAll('malformed_message');
     this.#countDecoded(message, report, batch.truncations);
+    this.#spend(message, report);
     if (report.rejected > 0) this.#o.rejections.record(message, report, nowMs);
     if (report.accepted === 0) {
       batch.rollback(mark);
@@ -161,6 +177,19 @@ export class Distributor {
     }
     this.#bookRejected(report);
     return report.rejected === 0 ? ACCEPTED : { kind: 'partial', report };
+  }
+
+  #overRate(tenant: string): CodedError | undefined {
+    if (!this.#rates.enabled || this.#o.config.overload === 'sample') return undefined;
+    return this.#rates.refusal(tenant, this.#o.clock.monotonicMs());
+  }
+
+  /** Of sampled messages only the part that is kept counts. */
+  #spend({ tenant, body }: Message, { spans, unsampled }: DecodeReport): void {
+    if (!this.#rates.enabled || spans === 0) return;
+    const kept = spans - unsampled;
+    const bytes = (body.byteLength * kept) / spans;
+    this.#rates.spend(tenant, kept, bytes, this.#o.clock.monotonicMs());
   }
 
   #bookRejected(report: DecodeReport): void {
@@ -208,6 +237,12 @@ function outcomeOfNothing(
   const what = first.detail === '' ? first.reason : first.detail;
   const message = `${what} reading List<Span> from ${SUFFIXES[format] ?? 'json'}`;
   return { kind: 'rejected', report, message };
+}
+
+/** @param retentionMs as long as storage keeps spans; 0: for ever */
+export function agesOf(config: DistributorConfig, retentionMs: number): AgeLimits {
+  const { rejectOlderThanMs: older, rejectNewerThanMs: newerThanMs } = config;
+  return { olderThanMs: older === 'retention' ? retentionMs : older, newerThanMs };
 }
 
 export function limitsOf(config: DistributorConfig): SpanLimits {

@@ -3,6 +3,7 @@ import type { RowGate } from '../model/decode-report.ts';
 import type { RejectReason } from '../model/reasons.ts';
 import { FLAG_DEBUG } from '../model/span-batch.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
+import type { OverloadSampler } from './overload-sampler.ts';
 import type { Sampler } from './sampler.ts';
 import type { TraceSizes } from './trace-sizes.ts';
 
@@ -13,16 +14,25 @@ export interface AgeLimits {
   readonly newerThanMs: number;
 }
 
+export interface MessageGateParts {
+  readonly sampler: Sampler;
+  readonly overload: OverloadSampler;
+  readonly sizes: TraceSizes;
+  readonly ages: AgeLimits;
+}
+
 export class MessageGate implements RowGate {
   readonly #sampler: Sampler;
+  readonly #overload: OverloadSampler;
   readonly #sizes: TraceSizes;
   readonly #ages: AgeLimits;
   #tenant = '';
   #oldestUs = 0;
   #newestUs = Infinity;
 
-  constructor(sampler: Sampler, sizes: TraceSizes, ages: AgeLimits) {
+  constructor({ sampler, overload, sizes, ages }: MessageGateParts) {
     this.#sampler = sampler;
+    this.#overload = overload;
     this.#sizes = sizes;
     this.#ages = ages;
   }
@@ -45,6 +55,7 @@ export class MessageGate implements RowGate {
     const lo = batch.traceLo[low]!;
     const debug = (batch.flags[batch.rows]! & FLAG_DEBUG) !== 0;
     if (!debug && !this.#sampler.keeps(hi, lo)) return 'not_sampled';
+    if (!debug && !this.#overload.keeps(batch, hi, lo)) return 'overload_sampled';
     return this.#sizes.isTooLarge(this.#tenant, hi, lo) ? 'trace_too_large' : undefined;
   }
 }

@@ -87,7 +87,9 @@ export class ErrorAnswers {
 
   #answerCoded(error: CodedError, request: FastifyRequest, reply: FastifyReply): void {
     reply.header('x-scrubjay-error', error.code);
-    if (error.status === 503 || error.status === 429) reply.header('retry-after', '1');
+    if (error.status === 503 || error.status === 429) {
+      reply.header('retry-after', String(error.retryAfterS));
+    }
     // More of the body may be on its way than anybody wants to read.
     if (error.code === 'SCRUBJAY_ERR_BODY_TOO_LARGE') reply.header('connection', 'close');
     answerText(request, reply, error.status, error.message, this.#clock);

@@ -1,5 +1,5 @@
 /** What became of one message: counts by reason and rule, and the first examples. */
-import type { NormalizeRule, RejectReason } from './reasons.ts';
+import { isPolicy, type NormalizeRule, type RejectReason } from './reasons.ts';
 import { rowExample } from './row-example.ts';
 import type { RowExample } from './row-example.ts';
 import type { SpanBatch } from './span-batch.ts';
@@ -33,7 +33,7 @@ export class DecodeReport {
 
   /** Drops the row that is being written; the first ones are remembered as examples. */
   rejectRow(batch: SpanBatch, reason: RejectReason, detail: string): void {
-    const shown = reason !== 'not_sampled' && this.first.length < EXAMPLES_MAX;
+    const shown = !isPolicy(reason) && this.first.length < EXAMPLES_MAX;
     const example = shown ? rowExample(batch) : undefined;
     batch.dropRow();
     this.reject(reason, detail, example);
@@ -43,7 +43,7 @@ export class DecodeReport {
   reject(reason: RejectReason, detail: string, span?: RowExample): void {
     const index = this.spans;
     this.reasons.set(reason, (this.reasons.get(reason) ?? 0) + 1);
-    if (reason === 'not_sampled') {
+    if (isPolicy(reason)) {
       this.unsampled++;
       return;
     }

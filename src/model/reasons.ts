@@ -12,8 +12,13 @@ export const REJECT_REASONS = [
   'too_far_in_future',
   'trace_too_large',
   'not_sampled',
+  'overload_sampled',
 ] as const;
 export type RejectReason = (typeof REJECT_REASONS)[number];
+
+/** Not kept by policy: no fault of the client, so no error in its answer. */
+export const isPolicy = (reason: RejectReason): boolean =>
+  reason === 'not_sampled' || reason === 'overload_sampled';
 
 export const NORMALIZE_RULES = [
   'id_case',

@@ -73,6 +73,10 @@ export function createMetrics() {
       'scrubjay_spans_set_aside',
       'Spans set aside as corrupt or refused by storage',
     ),
+    overloadShare: gauge(
+      'scrubjay_overload_share',
+      'Share of traces kept because the log is filling (SCRUBJAY_OVERLOAD=sample); 1: all',
+    ),
     ledgerImbalance: gauge('scrubjay_ledger_imbalance', 'Difference of the books; must be 0'),
 
     ackSeconds: seconds('scrubjay_ack_seconds', 'From the whole body to its acknowledgement'),

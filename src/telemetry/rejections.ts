@@ -3,7 +3,7 @@
  * wrong. Bounded by tenants, reasons and examples; nothing of it survives a restart.
  */
 import type { DecodeReport } from '../model/decode-report.ts';
-import type { RejectReason } from '../model/reasons.ts';
+import { isPolicy, type RejectReason } from '../model/reasons.ts';
 import type { RowExample } from '../model/row-example.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -53,7 +53,7 @@ export class Rejections {
     const { tenant, client, format } = message;
     const at = new Date(nowMs).toISOString();
     for (const [reason, count] of report.reasons) {
-      if (reason === 'not_sampled') continue;
+      if (isPolicy(reason)) continue;
       this.#metrics.rejectedByClient.inc({ reason, client }, count);
       const entry = this.#entryOf(tenant, reason);
       if (entry === undefined) continue;

@@ -238,6 +238,12 @@ export class Wal {
     return { state, bytes, segments, oldestUnsentMs };
   }
 
+  /** So near to its limit that it is full soon if storage does not take more than comes. */
+  get isFilling(): boolean {
+    const space = this.#budget.state(this.#bytes(), this.#closed.size);
+    return space === 'brown-out' || space === 'full';
+  }
+
   /** Why no body can be taken at present. Asking is what makes a failed log try again. */
   admit(): CodedError | undefined {
     if (this.#mender.failed || this.#mender.noSpace) {

@@ -20,6 +20,7 @@ class FakeSink implements SpanSink {
   batch = new SpanBatch(LIMITS, 1);
   refused: CodedError | undefined;
   failure: CodedError | undefined;
+  filling = false;
   commits: { rows: number; note: Uint8Array }[] = [];
   readonly #ledger: Ledger;
   constructor(ledger: Ledger) {
@@ -41,7 +42,7 @@ class FakeSink implements SpanSink {
 
 let ledger: Ledger;
 let sink: FakeSink;
-const create = (env: Record<string, string> = {}): Distributor => {
+const create = (env: Record<string, string> = {}, time = clock): Distributor => {
   const metrics = createMetrics();
   ledger = new Ledger(metrics);
   sink = new FakeSink(ledger);
@@ -52,11 +53,12 @@ const create = (env: Record<string, string> = {}): Distributor => {
     ages,
     dedupWindowMs: 1000,
     sink,
+    isLogFilling: () => sink.filling,
     rejections: new Rejections(metrics),
     tracer: noTracer,
     ledger,
     metrics,
-    clock,
+    clock: time,
   });
 };
 let distributor: Distributor;
@@ -225,5 +227,49 @@ describe('Distributor', () => {
     for (const bad of ['.', '..', 'a/b', 'a b', 'é', 'x'.repeat(151)]) {
       expect(() => strict.tenantOf(bad)).toThrow('X-Scope-OrgID must be');
     }
+  });
+});
+
+describe('Distributor, more than may be sent', () => {
+  test('refuses the next message of a tenant over its rate, and no other tenant', async () => {
+    distributor = create({ SCRUBJAY_INGESTION_RATE_SPANS: '2', SCRUBJAY_TENANCY: 'header' });
+    expect(await push([span(), span({ id: '3' }), span({ id: '4' })], 'a')).toEqual({
+      kind: 'accepted',
+    });
+    expect(await push([span({ id: '5' })], 'a')).toMatchObject({
+      kind: 'refused',
+      error: { code: 'SCRUBJAY_ERR_RATE_LIMITED', retryAfterS: 1 },
+    });
+    expect(await push([span({ id: '6' })], 'b')).toEqual({ kind: 'accepted' });
+    expect(books()).toEqual({ ...none, received: 4, accepted: 4 });
+  });
+
+  test('samples whole traces while the log fills, and books what it leaves out', async () => {
+    let nowMs = 0;
+    distributor = create({ SCRUBJAY_OVERLOAD: 'sample' }, { ...clock, monotonicMs: () => nowMs });
+    await push([span()]);
+    sink.filling = true;
+    for (let n = 1; n <= 8; n++) {
+      nowMs += 1000;
+      await push([span({ id: String(n + 10), debug: true })]);
+    }
+    const before = sink.batch.rows;
+    const spans = Array.from({ length: 500 }, (_, n) => [
+      span({ traceId: (n + 100).toString(16) }),
+      span({ traceId: (n + 100).toString(16), id: '3' }),
+    ]).flat();
+    const wrong = span({ traceId: 'fff', tags: { error: '' } });
+    expect(await push([...spans, wrong])).toEqual({ kind: 'accepted' });
+    const kept = readBatch(sink.batch).slice(before);
+    expect(kept.at(-1)).toMatchObject({ tags: { error: '' } });
+    expect(kept.length).toBeLessThan(30);
+    expect((kept.length - 1) % 2).toBe(0);
+    expect(books()).toEqual({
+      ...none,
+      received: 9 + 1001,
+      accepted: 9 + kept.length,
+      rejected: 1001 - kept.length,
+      reasons: { overload_sampled: 1001 - kept.length },
+    });
   });
 });
