@@ -1,23 +1,25 @@
 /**
- * The freshness barrier: a query waits until every row that was durable when it began is in
- * storage. Rows are numbered in the order in which they became durable, and segments hold them in
- * that order, so what a query waits for is one number.
+ * The freshness barrier: a query waits until every row that was durable when it began, and that it
+ * may look at, is in storage. Rows are numbered in the order in which they became durable, and
+ * segments hold them in that order, so what a query waits for is one number.
  *
  * The open segment is closed for a query at once when the inserter is idle. While an insert runs,
  * queries gather, and one close serves them all.
  */
 import type { Clock } from '../base/clock.ts';
-import type { FreshnessBarrier } from '../model/span-sink.ts';
+import type { FreshnessBarrier, FreshnessWait } from '../model/span-sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Inserter } from './inserter.ts';
 import type { SegmentLog } from './segment-log.ts';
+import type { UnstoredRows } from './unstored-rows.ts';
 
 export interface FreshnessOptions {
   readonly log: Pick<SegmentLog, 'hasOpenRows' | 'closeOpen'>;
   readonly inserter: Pick<Inserter, 'addedRows' | 'doneRows' | 'settledRows' | 'idle'>;
   /** Rows durable until now, of earlier processes too. */
   readonly durableRows: () => number;
+  readonly unstored: Pick<UnstoredRows, 'rowsFor' | 'stored'>;
   /** The longest wait of a query; 0: queries do not wait. */
   readonly waitMs: number;
   readonly clock: Clock;
@@ -40,9 +42,14 @@ export class Freshness implements FreshnessBarrier {
     this.#options = options;
   }
 
-  fresh(signal?: AbortSignal): Promise<boolean> {
-    const { inserter, durableRows, metrics, waitMs } = this.#options;
-    const rows = durableRows();
+  get durableRows(): number {
+    return this.#options.durableRows();
+  }
+
+  fresh(wait: FreshnessWait = {}): Promise<boolean> {
+    const { inserter, unstored, metrics, waitMs } = this.#options;
+    const { scope = 'all', until = this.durableRows, signal } = wait;
+    const rows = unstored.rowsFor(scope, until);
     if (inserter.doneRows >= rows) {
       metrics.barrierSeconds.observe(0);
       return Promise.resolve(true);
@@ -55,6 +62,7 @@ export class Freshness implements FreshnessBarrier {
 
   /** To be called when the inserter's doneRows or idle may have changed. */
   progress(): void {
+    this.#options.unstored.stored(this.#options.inserter.doneRows);
     if (this.#waiters.size === 0) return;
     const { doneRows, settledRows, addedRows } = this.#options.inserter;
     let needClose = false;

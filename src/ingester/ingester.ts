@@ -10,7 +10,7 @@ import type { CodedError } from '../base/errors.ts';
 import type { SpanLimits } from '../model/limits.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
 import type { SpanObserver } from '../model/span-observer.ts';
-import type { FreshnessBarrier, SpanSink } from '../model/span-sink.ts';
+import type { FreshnessBarrier, FreshnessWait, SpanSink } from '../model/span-sink.ts';
 import type { BlockCutter, BlockEncoder, SpanWriter } from '../storage/contract.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -20,6 +20,7 @@ import { Freshness } from './freshness.ts';
 import { GroupWriter } from './group-writer.ts';
 import { Inserter } from './inserter.ts';
 import type { ClosedSegment, SegmentLog } from './segment-log.ts';
+import { UnstoredRows } from './unstored-rows.ts';
 
 export interface IngesterOptions {
   /** Opened; the ingester closes it. */
@@ -51,6 +52,7 @@ export class Ingester implements SpanSink, FreshnessBarrier {
   readonly #writer: GroupWriter;
   readonly #inserter: Inserter;
   readonly #freshness: Freshness;
+  readonly #unstored = new UnstoredRows();
   #recoveredRows = 0;
   #started = false;
   #stopped: Promise<void> | undefined;
@@ -58,7 +60,8 @@ export class Ingester implements SpanSink, FreshnessBarrier {
   constructor(options: IngesterOptions) {
     this.#options = options;
     const { log, clock, metrics, logger, freshnessWaitMs } = options;
-    this.#writer = new GroupWriter(options);
+    const observers = [this.#unstored, ...options.observers];
+    this.#writer = new GroupWriter({ ...options, observers });
     this.#inserter = new Inserter({ ...options, onProgress: () => this.#freshness.progress() });
     this.#freshness = new Freshness({
       log,
@@ -67,6 +70,7 @@ export class Ingester implements SpanSink, FreshnessBarrier {
       logger,
       inserter: this.#inserter,
       durableRows: () => this.#recoveredRows + this.#writer.durableRows,
+      unstored: this.#unstored,
       waitMs: freshnessWaitMs,
     });
   }
@@ -89,6 +93,7 @@ export class Ingester implements SpanSink, FreshnessBarrier {
         'Spans of an earlier run are in the log: they are counted in storage and completed there',
       );
     }
+    this.#unstored.recover(this.#recoveredRows);
     this.#inserter.start();
   }
 
@@ -104,8 +109,12 @@ export class Ingester implements SpanSink, FreshnessBarrier {
     return this.#writer.commit(rows, note);
   }
 
-  fresh(signal?: AbortSignal): Promise<boolean> {
-    return this.#freshness.fresh(signal);
+  get durableRows(): number {
+    return this.#freshness.durableRows;
+  }
+
+  fresh(wait?: FreshnessWait): Promise<boolean> {
+    return this.#freshness.fresh(wait);
   }
 
   /** Closed segments not yet in storage, oldest first; their age is what operators watch. */

@@ -119,6 +119,11 @@ export class SpanBatch {
     this.arrivalUs = arrivalUs;
   }
 
+  /** Of a row that is complete. */
+  hasTimestamp(row: number): boolean {
+    return (this.flags[row]! & FLAG_TIMESTAMP) !== 0;
+  }
+
   /** Approximate bytes of the block that these rows make. */
   get bytes(): number {
     let sum =

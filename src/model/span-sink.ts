@@ -21,11 +21,29 @@ export interface SpanSink {
   commit(rows: number, note: Uint8Array): Promise<void>;
 }
 
+/** All that a query looks at: everything, traces by the low 64 bits of their ids, or a time. */
+export type QueryScope =
+  | 'all'
+  | { readonly traces: readonly bigint[] }
+  /** Epoch µs, both inclusive; spans without a timestamp are in it too. */
+  | { readonly fromUs: number; readonly toUs: number };
+
+export interface FreshnessWait {
+  /** @default 'all' */
+  readonly scope?: QueryScope;
+  /** An earlier value of durableRows. @default its present one */
+  readonly until?: number;
+  readonly signal?: AbortSignal;
+}
+
 /** What a query waits for, so that it sees everything acknowledged before it began. */
 export interface FreshnessBarrier {
+  /** Rows that are durable: never less than what was acknowledged. */
+  readonly durableRows: number;
   /**
-   * Resolves true when all spans acknowledged before the call are in storage; false when that did
-   * not happen within the configured wait (SCRUBJAY_FRESHNESS_WAIT), or the signal aborted.
+   * Resolves true when of the first `until` rows all that are in scope are in storage; false when
+   * that did not happen within the configured wait (SCRUBJAY_FRESHNESS_WAIT), or the signal
+   * aborted.
    */
-  fresh(signal?: AbortSignal): Promise<boolean>;
+  fresh(wait?: FreshnessWait): Promise<boolean>;
 }

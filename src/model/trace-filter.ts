@@ -3,12 +3,12 @@
  * without asking. A Bloom filter per day, in parts of a fixed size; when all together are too
  * large, the oldest day is let go of.
  */
+import { BloomFilter } from './bloom-filter.ts';
 
 const PART_WORDS = 2 ** 19;
 /** So many traces fill a part: two in a thousand that are not there look as if they were. */
 const PART_TRACES = 1_000_000;
 const PROBES = 4;
-const BIT_MASK = 32 * PART_WORDS - 1;
 /** 64 MiB: 32 million traces. */
 export const PARTS_MAX = 32;
 
@@ -21,7 +21,7 @@ export function wordsOf(trace: string): readonly [low: number, high: number] {
 }
 
 interface Part {
-  readonly bits: Uint32Array;
+  readonly bits: BloomFilter;
   traces: number;
 }
 
@@ -50,23 +50,14 @@ export class TraceFilter {
       part = this.#addPart(day);
       if (part === undefined) return;
     }
-    const [first, step] = probesOf(low, high);
-    let isNew = false;
-    for (let i = 0; i < PROBES; i++) {
-      const bit = (first + i * step) & BIT_MASK;
-      const mask = 1 << (bit & 31);
-      if ((part.bits[bit >>> 5]! & mask) === 0) isNew = true;
-      part.bits[bit >>> 5]! |= mask;
-    }
-    if (isNew) part.traces++;
+    if (part.bits.add(low, high)) part.traces++;
   }
 
   /** Ascending; [] when the trace is certainly new as far back as firstDay. */
   daysOf(low: number, high: number): number[] {
     const days: number[] = [];
-    const [first, step] = probesOf(low, high);
     for (const [day, parts] of this.#days) {
-      if (parts.some(({ bits }) => holds(bits, first, step))) days.push(day);
+      if (parts.some(({ bits }) => bits.has(low, high))) days.push(day);
     }
     return days.toSorted((a, b) => a - b);
   }
@@ -84,32 +75,11 @@ export class TraceFilter {
       this.forget(oldest);
       if (oldest >= day) return undefined;
     }
-    const part = { bits: new Uint32Array(PART_WORDS), traces: 0 };
+    const part = { bits: new BloomFilter(PART_WORDS, PROBES), traces: 0 };
     const parts = this.#days.get(day);
     if (parts === undefined) this.#days.set(day, [part]);
     else parts.push(part);
     this.#parts++;
     return part;
   }
-}
-
-function holds(bits: Uint32Array, first: number, step: number): boolean {
-  for (let i = 0; i < PROBES; i++) {
-    const bit = (first + i * step) & BIT_MASK;
-    if ((bits[bit >>> 5]! & (1 << (bit & 31))) === 0) return false;
-  }
-  return true;
-}
-
-/** Ids are random as a rule, but nobody has to draw them at random. */
-function probesOf(low: number, high: number): [first: number, step: number] {
-  const mixed = mix(low ^ mix(high ^ 0x9e37_79b9));
-  return [mixed >>> 0, (mix(mixed ^ high) >>> 0) | 1];
-}
-
-/** The finalizer of MurmurHash3. */
-function mix(word: number): number {
-  let mixed = Math.imul(word ^ (word >>> 16), 0x85eb_ca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2_ae35);
-  return mixed ^ (mixed >>> 16);
 }

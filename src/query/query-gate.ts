@@ -5,7 +5,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
-import type { FreshnessBarrier } from '../model/span-sink.ts';
+import type { FreshnessBarrier, QueryScope } from '../model/span-sink.ts';
 import { StorageError } from '../storage/contract.ts';
 import type { ReadOptions } from '../storage/contract.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -49,10 +49,11 @@ export class QueryGate {
     signal: AbortSignal,
     work: (options: ReadOptions) => Promise<T>,
     shape: QueryShape = {},
+    scope: QueryScope = 'all',
   ): Promise<T> {
     const run = this.begin(route, tenant, signal);
     try {
-      return await run.call(work);
+      return await run.call(work, scope);
     } finally {
       run.end(shape);
     }
@@ -65,7 +66,10 @@ export class QueryRun {
   readonly #route: string;
   readonly #tenant: string;
   readonly #signal: AbortSignal;
-  #fresh = false;
+  /** What was acknowledged before the query began. */
+  readonly #durableRows: number;
+  /** It was waited for in vain, once is enough. */
+  #isStale = false;
   #calls = 0;
   #spentMs = 0;
 
@@ -74,21 +78,23 @@ export class QueryRun {
     this.#route = route;
     this.#tenant = tenant;
     this.#signal = signal;
+    this.#durableRows = options.barrier.durableRows;
   }
 
   /**
    * One call of the storage, in its turn. Time between calls does not count: it is the client's.
+   * @param scope what the call looks at
    * @throws CodedError, and the signal's reason when it aborts
    */
-  async call<T>(work: (options: ReadOptions) => Promise<T>): Promise<T> {
+  async call<T>(work: (options: ReadOptions) => Promise<T>, scope: QueryScope = 'all'): Promise<T> {
     const { limiter, barrier, clock, timeoutMs } = this.#options;
     const startMs = clock.monotonicMs();
     const deadline = new Deadline(clock, this.#leftMs());
     const signal = AbortSignal.any([this.#signal, deadline.signal]);
     this.#calls++;
     try {
-      if (!this.#fresh) await barrier.fresh(signal);
-      this.#fresh = true;
+      const until = this.#durableRows;
+      if (!this.#isStale) this.#isStale = !(await barrier.fresh({ scope, until, signal }));
       return await limiter.run(this.#tenant, signal, () => work({ tenant: this.#tenant, signal }));
     } catch (error) {
       this.#signal.throwIfAborted();

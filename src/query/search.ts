@@ -116,7 +116,8 @@ class SearchWork {
         ...(notAfterUs === undefined ? {} : { notAfterUs }),
         limit,
       };
-      const found = await this.#run.call((o) => this.#options.searcher.candidates(request, o));
+      const { searcher } = this.#options;
+      const found = await this.#run.call((o) => searcher.candidates(request, o), rows);
       yield* this.#judge(found.filter(({ low }) => !this.#seen.has(low)));
       const oldest = found.at(-1)?.timestampUs;
       if (oldest === undefined || found.length < limit) break;
@@ -143,7 +144,9 @@ class SearchWork {
     const lows = page.map(({ low }) => low);
     const times = page.map(({ timestampUs }) => timestampUs);
     const about = { fromUs: Math.min(...times), toUs: Math.max(...times) };
-    const traces = await this.#run.call((o) => searcher.traces(lows, strict, o, about));
+    const traces = await this.#run.call((o) => searcher.traces(lows, strict, o, about), {
+      traces: lows,
+    });
     for (const spans of traces) {
       if (!matches(spans, this.#request)) continue;
       this.#held.push({ spans, timestampUs: Number(traceTimestampUs(spans)) });

@@ -2,7 +2,7 @@
 import { CodedError } from '../base/errors.ts';
 import type { Span } from '../model/span.ts';
 import { normalizeTraceId } from '../model/trace-id.ts';
-import type { TraceReader } from '../storage/contract.ts';
+import type { ReadOptions, TraceReader } from '../storage/contract.ts';
 import type { QueryGate } from './query-gate.ts';
 
 const ROUTE = '/api/v2/trace/{traceId}';
@@ -25,9 +25,10 @@ export class TraceById {
    */
   async find(rawId: string, tenant: string, signal: AbortSignal): Promise<Span[]> {
     const { id, key } = normalizeTraceId(rawId.trim());
-    const spans = await this.#gate.run(ROUTE, tenant, signal, (options) =>
-      this.#reader.trace(key, this.#strict, options),
-    );
+    const read = (options: ReadOptions): Promise<Span[]> =>
+      this.#reader.trace(key, this.#strict, options);
+    const scope = { traces: [key.lo] };
+    const spans = await this.#gate.run(ROUTE, tenant, signal, read, {}, scope);
     if (spans.length === 0)
       throw new CodedError('SCRUBJAY_ERR_NOT_FOUND', { detail: `${id} not found` });
     return spans;

@@ -36,7 +36,9 @@ export class TraceMany {
       for (let from = 0; from < ids.length; from += PAGE) {
         const page = ids.slice(from, from + PAGE);
         const lows = [...new Set(page.map(({ key }) => key.lo))];
-        const traces = await run.call((o) => this.#searcher.traces(lows, this.#strict, o));
+        const traces = await run.call((o) => this.#searcher.traces(lows, this.#strict, o), {
+          traces: lows,
+        });
         const byId = new Map(traces.map((spans) => [this.#nameOf(spans[0]!.traceId), spans]));
         for (const { id } of page) {
           const spans = byId.get(this.#nameOf(id));

@@ -9,6 +9,7 @@ import type { PushOutcome } from '../../src/distributor/outcome.ts';
 import { Ingester } from '../../src/ingester/ingester.ts';
 import { NativeBlockCutter } from '../../src/storage/clickhouse/native-cutter.ts';
 import { NativeBlockEncoder } from '../../src/storage/clickhouse/native-block.ts';
+import type { QueryScope } from '../../src/model/span-sink.ts';
 import { Ledger } from '../../src/telemetry/ledger.ts';
 import type { Logger } from '../../src/telemetry/logger.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
@@ -101,8 +102,8 @@ export class Collector {
     return distributor.push({ ...message, decode: decodeJsonV2 });
   }
 
-  fresh(): Promise<boolean> {
-    return this.#up().ingester.fresh();
+  fresh(scope: QueryScope): Promise<boolean> {
+    return this.#up().ingester.fresh({ scope });
   }
 
   stop(deadlineMs: number): Promise<void> {

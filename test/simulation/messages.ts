@@ -61,7 +61,7 @@ export class MessageFactory {
     const id = (++this.#spans).toString(16).padStart(16, '0');
     const traceId = chance.integer(1, 9).toString(16).padStart(32, '0');
     const daysAgo = chance.integer(0, days - 1);
-    const timestampUs = chance.happens(0.05)
+    const timestampUs = chance.happens(this.#plan.untimedShare)
       ? undefined
       : (nowMs - daysAgo * DAY_MS) * 1000 + this.#spans;
     const isPoison = chance.happens(this.#plan.poisonShare);

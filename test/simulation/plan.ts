@@ -52,6 +52,8 @@ export interface MessagePlan {
   readonly badShare: number;
   /** Share of spans that storage refuses. */
   readonly poisonShare: number;
+  /** Share of spans without a timestamp. */
+  readonly untimedShare: number;
   readonly spansMax: number;
   /** Most bytes of a tag. */
   readonly paddingMax: number;
@@ -134,6 +136,7 @@ export function drawPlan(chance: Chance): Plan {
     sent: {
       badShare: chance.oneOf(0, 0.2, 0.5),
       poisonShare,
+      untimedShare: chance.oneOf(0, 0.05, 0.3),
       spansMax: isLarge ? 16 : 4,
       paddingMax: isLarge ? LARGE_PADDING : SMALL_PADDING,
     },
@@ -167,7 +170,7 @@ function drawLife(chance: Chance): LifePlan {
   return {
     durationMs,
     messages: chance.integer(0, 6),
-    queries: chance.integer(0, 3),
+    queries: chance.integer(0, 8),
     resends: chance.integer(0, 3),
     end: chance.oneOf('kill', 'power-cut', 'stop'),
     killAfter: chance.happens(0.7)

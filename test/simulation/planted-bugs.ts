@@ -139,6 +139,24 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     bug: 'if (waiter.rows <= addedRows) waiter.end(true);',
   },
   {
+    name: 'forgets when unstored rows are that join others',
+    file: 'src/ingester/unstored-rows.ts',
+    source: 'if (us > chunk.maxUs) chunk.maxUs = us;',
+    bug: 'if (chunk.maxUs === 0) chunk.maxUs = us;',
+  },
+  {
+    name: 'forgets of which traces unstored rows are that join others',
+    file: 'src/ingester/unstored-rows.ts',
+    source: 'chunk.traces.add(traceLo[2 * row]!, traceLo[2 * row + 1]!);',
+    bug: 'chunk.traces.add(traceLo[0]!, traceLo[1]!);',
+  },
+  {
+    name: 'lets go of unstored rows too early',
+    file: 'src/ingester/unstored-rows.ts',
+    source: 'this.#chunks[gone]!.endRow <= rows',
+    bug: 'this.#chunks[gone]!.firstRow <= rows',
+  },
+  {
     name: 'keeps the good spans of a message that is refused as a whole',
     file: 'src/distributor/distributor.ts',
     source: 'batch.rollback(mark);\n      this.#bookRejected(report);',

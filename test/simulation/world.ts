@@ -11,6 +11,7 @@ import { readAside } from './aside.ts';
 import { Books } from './books.ts';
 import { Chance } from './chance.ts';
 import { Collector, LOG_DIR, type Parts } from './collector.ts';
+import { drawLook } from './looks.ts';
 import { MessageFactory, type Message } from './messages.ts';
 import { drawPlan, HEALTHY, isPoisonous, type LifePlan, type Plan } from './plan.ts';
 import { Schedule } from './schedule.ts';
@@ -306,10 +307,11 @@ class World {
   }
 
   async #waitForFresh(collector: Collector, acked: number): Promise<void> {
-    const isFresh = await collector.fresh();
+    const { scope, holds } = drawLook(this.#chance, this.#schedule.epochMs);
+    const isFresh = await collector.fresh(scope);
     if (!collector.alive) return;
     this.#event(`query is ${isFresh ? 'fresh' : 'stale'}`);
-    if (isFresh) this.truth.checkFresh(acked);
+    if (isFresh) this.truth.checkFresh(acked, holds);
   }
 
   /** `scrubjay wal retry`, which may end at any moment too. */

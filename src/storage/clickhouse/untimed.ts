@@ -1,7 +1,6 @@
 /** Which tenants have spans without a timestamp: nearly none, and then a search is cheaper. */
 import type { Clock } from '../../base/clock.ts';
 import type { SpanObserver } from '../../model/span-observer.ts';
-import { FLAG_TIMESTAMP } from '../../model/span-batch.ts';
 import type { SpanBatch } from '../../model/span-batch.ts';
 import { decodeUtf8 } from '../../model/text.ts';
 
@@ -21,11 +20,11 @@ export class UntimedTenants implements SpanObserver {
   }
 
   observe(batch: SpanBatch): void {
-    const { rows, flags, tenants, tenantIndex } = batch;
+    const { rows, tenants, tenantIndex } = batch;
     let last = -1;
     for (let row = 0; row < rows; row++) {
       const tenant = tenantIndex[row]!;
-      if ((flags[row]! & FLAG_TIMESTAMP) !== 0 || tenant === last) continue;
+      if (tenant === last || batch.hasTimestamp(row)) continue;
       last = tenant;
       this.foundSome(decodeUtf8(tenants.arena, tenants.starts[tenant]!, tenants.ends[tenant]!));
     }

@@ -101,7 +101,7 @@ export class TraceServer {
     const config = { ...(defaultsOf(httpSettings) as HttpConfig), port: 0, host: '127.0.0.1' };
     const server = createHttpServer({ config, logger, metrics, clock });
     const gate = new QueryGate({
-      barrier: { fresh: () => Promise.resolve(true) },
+      barrier: { durableRows: 0, fresh: () => Promise.resolve(true) },
       limiter: new QueryLimiter({ concurrency: 2, queueMax: 100 }),
       timeoutMs: 20_000,
       slowMs: 0,

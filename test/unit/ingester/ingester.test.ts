@@ -53,7 +53,7 @@ async function setUp(recovered: readonly ClosedSegment[] = [], freshnessWaitMs =
   const ask = (signal?: AbortSignal): { answer: boolean | undefined } => {
     const query: { answer: boolean | undefined } = { answer: undefined };
     void (async () => {
-      query.answer = await ingester.fresh(signal);
+      query.answer = await ingester.fresh(signal === undefined ? {} : { signal });
     })();
     return query;
   };

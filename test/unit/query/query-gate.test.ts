@@ -5,6 +5,7 @@ import { QueryLimiter } from '../../../src/query/limiter.ts';
 import { QueryGate } from '../../../src/query/query-gate.ts';
 import type { QueryGateOptions } from '../../../src/query/query-gate.ts';
 import { StorageError } from '../../../src/storage/contract.ts';
+import type { FreshnessWait } from '../../../src/model/span-sink.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { LogLines } from '../http/test-server.ts';
 
@@ -19,7 +20,7 @@ function gateWith(more: Partial<QueryGateOptions> = {}) {
   const logger = new Warnings();
   const metrics = createMetrics();
   const gate = new QueryGate({
-    barrier: { fresh: () => Promise.resolve(true) },
+    barrier: { durableRows: 0, fresh: () => Promise.resolve(true) },
     limiter: new QueryLimiter({ concurrency: 2, queueMax: 2 }),
     timeoutMs: 0,
     slowMs: 0,
@@ -41,14 +42,36 @@ function slowClock(): Clock {
 }
 
 describe('QueryGate', () => {
-  test('waits for what was acknowledged, once for a query', async () => {
-    let waits = 0;
-    const { gate, signal } = gateWith({
-      barrier: { fresh: () => Promise.resolve(++waits > 0) },
-    });
+  test('waits for what was acknowledged before it began, as far as each call looks', async () => {
+    const waits: FreshnessWait[] = [];
+    const barrier = {
+      durableRows: 7,
+      fresh: ({ scope, until }: FreshnessWait = {}) => {
+        waits.push({ scope: scope!, until: until! });
+        return Promise.resolve(true);
+      },
+    };
+    const { gate, signal } = gateWith({ barrier });
     const run = gate.begin('/x', 'a', signal);
-    expect(await run.call(({ tenant }) => Promise.resolve(`${tenant}${waits}`))).toBe('a1');
-    expect(await run.call(() => Promise.resolve(waits))).toBe(1);
+    barrier.durableRows = 9;
+    const scope = { traces: [1n] };
+    expect(await run.call(({ tenant }) => Promise.resolve(tenant + waits.length))).toBe('a1');
+    expect(await run.call(() => Promise.resolve(waits.length), scope)).toBe(2);
+    expect(waits).toEqual([
+      { scope: 'all', until: 7 },
+      { scope, until: 7 },
+    ]);
+    run.end();
+  });
+
+  test('waits once in vain', async () => {
+    let waits = 0;
+    const barrier = { durableRows: 0, fresh: () => Promise.resolve(++waits < 1) };
+    const { gate, signal } = gateWith({ barrier });
+    const run = gate.begin('/x', 'a', signal);
+    await run.call(() => Promise.resolve());
+    await run.call(() => Promise.resolve());
+    expect(waits).toBe(1);
     run.end();
   });
 

@@ -56,7 +56,7 @@ class FakeSearcher implements TraceSearcher {
 }
 
 const gate = new QueryGate({
-  barrier: { fresh: () => Promise.resolve(true) },
+  barrier: { durableRows: 0, fresh: () => Promise.resolve(true) },
   limiter: new QueryLimiter({ concurrency: 2, queueMax: 2 }),
   timeoutMs: 0,
   slowMs: 0,

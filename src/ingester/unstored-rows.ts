@@ -1,0 +1,108 @@
+/**
+ * What is known of the rows that are durable and not yet in storage: by thousands of them, between
+ * which times they are and which traces they may be of. Most queries look elsewhere, and need not
+ * wait for them.
+ */
+import { BloomFilter } from '../model/bloom-filter.ts';
+import type { SpanBatch } from '../model/span-batch.ts';
+import type { SpanObserver } from '../model/span-observer.ts';
+import type { QueryScope } from '../model/span-sink.ts';
+
+const CHUNK_ROWS = 8192;
+/** 32 KiB: beside 8,192 traces, two in ten thousand that are not there look as if they were. */
+const WORDS = 8192;
+const PROBES = 4;
+/** 32 MiB, 8 million rows; of older ones nothing is known any more. */
+const CHUNKS_MAX = 1024;
+const TWO_32 = 2 ** 32;
+const TWO_32N = 2n ** 32n;
+
+/** Rows are numbered in the order in which they became durable. */
+interface Chunk {
+  firstRow: number;
+  /** The row behind its last one. */
+  endRow: number;
+  readonly traces: BloomFilter;
+  minUs: number;
+  maxUs: number;
+  /** Has spans without a timestamp, which count at any time. */
+  untimed: boolean;
+}
+
+export class UnstoredRows implements SpanObserver {
+  /** Oldest first. */
+  #chunks: Chunk[] = [];
+  #spare: BloomFilter | undefined;
+  /** Of the rows before nothing is known. */
+  #unknownRows = 0;
+  #rows = 0;
+
+  /** Rows of an earlier process: before the first is observed. */
+  recover(rows: number): void {
+    this.#rows += rows;
+    this.#unknownRows = this.#rows;
+  }
+
+  observe(batch: SpanBatch): void {
+    const { rows, ts, traceLo } = batch;
+    let chunk = this.#open();
+    for (let row = 0; row < rows; row++) {
+      if (this.#rows - chunk.firstRow >= CHUNK_ROWS) chunk = this.#newChunk();
+      const us = ts[2 * row]! + ts[2 * row + 1]! * TWO_32;
+      if (us < chunk.minUs) chunk.minUs = us;
+      if (us > chunk.maxUs) chunk.maxUs = us;
+      if (!batch.hasTimestamp(row)) chunk.untimed = true;
+      chunk.traces.add(traceLo[2 * row]!, traceLo[2 * row + 1]!);
+      chunk.endRow = ++this.#rows;
+    }
+  }
+
+  /**
+   * So many of the first `until` rows a query must wait for that looks at no more than this.
+   * @param until at most as many as were observed or recovered
+   */
+  rowsFor(scope: QueryScope, until: number): number {
+    if (scope === 'all' || until > this.#rows) return until;
+    for (let n = this.#chunks.length - 1; n >= 0; n--) {
+      const chunk = this.#chunks[n]!;
+      if (chunk.firstRow < until && mayHold(chunk, scope)) return Math.min(until, chunk.endRow);
+    }
+    return Math.min(until, this.#unknownRows);
+  }
+
+  /** The first so many rows are in storage. */
+  stored(rows: number): void {
+    let gone = 0;
+    while (gone < this.#chunks.length && this.#chunks[gone]!.endRow <= rows) gone++;
+    if (gone > 0) this.#spare = this.#chunks[gone - 1]!.traces;
+    if (gone > 0) this.#chunks = this.#chunks.slice(gone);
+    if (this.#unknownRows <= rows) this.#unknownRows = 0;
+  }
+
+  #open(): Chunk {
+    const last = this.#chunks.at(-1);
+    return last === undefined || last.endRow - last.firstRow >= CHUNK_ROWS
+      ? this.#newChunk()
+      : last;
+  }
+
+  #newChunk(): Chunk {
+    const traces = this.#spare ?? new BloomFilter(WORDS, PROBES);
+    traces.clear();
+    this.#spare = undefined;
+    const [firstRow, endRow] = [this.#rows, this.#rows];
+    const chunk = { firstRow, endRow, traces, minUs: Infinity, maxUs: 0, untimed: false };
+    this.#chunks.push(chunk);
+    if (this.#chunks.length > CHUNKS_MAX) this.#unknownRows = this.#chunks.shift()!.endRow;
+    return chunk;
+  }
+}
+
+function mayHold(chunk: Chunk, scope: Exclude<QueryScope, 'all'>): boolean {
+  if ('traces' in scope) {
+    return scope.traces.some((low) =>
+      chunk.traces.has(Number(BigInt.asUintN(32, low)), Number(low / TWO_32N)),
+    );
+  }
+  return chunk.untimed || (chunk.minUs <= scope.toUs && chunk.maxUs >= scope.fromUs);
+}

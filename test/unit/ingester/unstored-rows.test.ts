@@ -1,0 +1,81 @@
+import { expect, test } from 'vitest';
+import { UnstoredRows } from '../../../src/ingester/unstored-rows.ts';
+import { SpanBatch } from '../../../src/model/span-batch.ts';
+import { LIMITS } from '../codec/v1-batch-reader.ts';
+
+const T_US = 1_700_000_000_000_000;
+const HIGH = 0x8000_0001n << 32n;
+
+/** Each row of its own trace, from `first` on, a microsecond apart. */
+function batchOf(first: number, rows: number, timed = true): SpanBatch {
+  const batch = new SpanBatch(LIMITS, 1);
+  batch.beginMessage(Buffer.from('a'), LIMITS, T_US);
+  for (let n = 0; n < rows; n++) {
+    batch.beginRow();
+    batch.traceLo[2 * batch.rows] = first + n;
+    batch.traceLo[2 * batch.rows + 1] = 0x8000_0001;
+    if (timed) batch.timestampUs = T_US + first + n;
+    batch.endRow();
+    batch.keepRow();
+  }
+  return batch;
+}
+const trace = (n: number): { traces: bigint[] } => ({ traces: [HIGH + BigInt(n)] });
+
+test('a query waits for the rows that it may look at', () => {
+  const rows = new UnstoredRows();
+  for (let n = 0; n < 4; n++) rows.observe(batchOf(n * 10_000, 8192));
+  const until = 4 * 8192;
+  expect(rows.rowsFor('all', until)).toBe(until);
+  expect(rows.rowsFor(trace(5), until)).toBe(8192);
+  expect(rows.rowsFor(trace(20_001), until)).toBe(3 * 8192);
+  expect(rows.rowsFor({ traces: [3n, HIGH + 10_000n] }, until)).toBe(2 * 8192);
+  const near = { fromUs: T_US - 5, toUs: T_US };
+  expect(rows.rowsFor(near, until)).toBe(8192);
+  expect(rows.rowsFor({ fromUs: T_US - 5, toUs: T_US - 1 }, until)).toBe(0);
+  expect(rows.rowsFor({ fromUs: T_US + 20_000, toUs: T_US + 25_000 }, until)).toBe(3 * 8192);
+});
+
+test('a query does not wait for rows that came after it began', () => {
+  const rows = new UnstoredRows();
+  rows.observe(batchOf(0, 5));
+  rows.observe(batchOf(5, 5));
+  expect([rows.rowsFor(trace(1), 5), rows.rowsFor(trace(7), 5)]).toEqual([5, 5]);
+  const later = new UnstoredRows();
+  later.observe(batchOf(0, 8192));
+  later.observe(batchOf(10_000, 5));
+  expect(later.rowsFor(trace(10_001), 8192)).toBe(0);
+});
+
+test('what is stored is waited for by nobody', () => {
+  const rows = new UnstoredRows();
+  rows.observe(batchOf(0, 8192));
+  rows.observe(batchOf(10_000, 10));
+  rows.stored(8192);
+  expect([rows.rowsFor(trace(5), 8202), rows.rowsFor(trace(10_001), 8202)]).toEqual([0, 8202]);
+  rows.stored(8202);
+  rows.observe(batchOf(20_000, 10));
+  expect([rows.rowsFor(trace(5), 8212), rows.rowsFor(trace(20_001), 8212)]).toEqual([0, 8212]);
+});
+
+test('of spans without a timestamp nobody knows when they count', () => {
+  const rows = new UnstoredRows();
+  rows.observe(batchOf(0, 3, false));
+  expect(rows.rowsFor({ fromUs: 0, toUs: 1 }, 3)).toBe(3);
+});
+
+test('of rows of an earlier process nothing is known until they are stored', () => {
+  const rows = new UnstoredRows();
+  rows.recover(100);
+  rows.observe(batchOf(0, 10));
+  expect([rows.rowsFor(trace(50), 110), rows.rowsFor(trace(5), 110)]).toEqual([100, 110]);
+  rows.stored(100);
+  expect(rows.rowsFor(trace(50), 110)).toBe(0);
+});
+
+test('when very many rows wait, nothing is known of the first ones', () => {
+  const rows = new UnstoredRows();
+  const batch = batchOf(0, 8192);
+  for (let n = 0; n < 1026; n++) rows.observe(batch);
+  expect(rows.rowsFor(trace(1_000_000), 1026 * 8192)).toBe(2 * 8192);
+});
