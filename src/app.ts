@@ -309,7 +309,7 @@ class Collector implements App {
       ages: agesOf(config, clickhouse.retentionMs),
       dedupWindowMs: walConfig.notesKeptMs,
       sink: ingester,
-      isLogFilling: () => wal.isFilling,
+      fillingLogBytes: () => wal.fillingBytes,
       ledger: this.#ledger,
       metrics: this.#metrics,
       rejections: this.#rejections,

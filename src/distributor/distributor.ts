@@ -43,8 +43,8 @@ export interface DistributorOptions {
   readonly ages: AgeLimits;
   readonly dedupWindowMs: number;
   readonly sink: SpanSink;
-  /** Whether the log holds so much that it may soon be full. */
-  readonly isLogFilling: () => boolean;
+  /** Bytes of the log when it is so full that it may soon take no more; else 0. */
+  readonly fillingLogBytes: () => number;
   readonly ledger: Ledger;
   readonly metrics: Metrics;
   readonly rejections: Pick<Rejections, 'record'>;
@@ -53,6 +53,7 @@ export interface DistributorOptions {
 }
 
 const TENANT_LABELS_MAX = 200;
+const SAMPLED_DEBT_S = 1;
 const ACCEPTED: PushOutcome = { kind: 'accepted' };
 
 export class Distributor {
@@ -69,10 +70,11 @@ export class Distributor {
     const { config, metrics } = options;
     this.#limits = limitsOf(config);
     this.#rates = new RateLimits(config);
+    metrics.overloadShare.set(1);
     this.#overload = new OverloadSampler({
       enabled: config.overload === 'sample',
       isOverRate: (tenant, nowMs) => this.#rates.enabled && this.#rates.isInDebt(tenant, nowMs),
-      isLogFilling: options.isLogFilling,
+      logBytes: options.fillingLogBytes,
       onLogShare: (share) => metrics.overloadShare.set(share),
     });
     this.#gate = new MessageGate({
@@ -114,7 +116,7 @@ export class Distributor {
       this.#countReceived(message, spans);
       return ACCEPTED;
     }
-    const refusal = this.refusal() ?? this.#overRate(message.tenant);
+    const refusal = this.refusal() ?? this.#overRate(message);
     if (refusal !== undefined) return { kind: 'refused', error: refusal };
     return this.#decode(message, note, nowMs);
   }
@@ -179,17 +181,19 @@ export class Distributor {
     return report.rejected === 0 ? ACCEPTED : { kind: 'partial', report };
   }
 
-  #overRate(tenant: string): CodedError | undefined {
+  #overRate({ tenant, transport }: Message): CodedError | undefined {
     if (!this.#rates.enabled || this.#o.config.overload === 'sample') return undefined;
+    if (transport === 'self') return undefined;
     return this.#rates.refusal(tenant, this.#o.clock.monotonicMs());
   }
 
   /** Of sampled messages only the part that is kept counts. */
-  #spend({ tenant, body }: Message, { spans, unsampled }: DecodeReport): void {
-    if (!this.#rates.enabled || spans === 0) return;
+  #spend({ tenant, transport, body }: Message, { spans, unsampled }: DecodeReport): void {
+    if (!this.#rates.enabled || spans === 0 || transport === 'self') return;
     const kept = spans - unsampled;
     const bytes = (body.byteLength * kept) / spans;
-    this.#rates.spend(tenant, kept, bytes, this.#o.clock.monotonicMs());
+    const debtMaxS = this.#o.config.overload === 'sample' ? SAMPLED_DEBT_S : Infinity;
+    this.#rates.spend(tenant, kept, bytes, this.#o.clock.monotonicMs(), debtMaxS);
   }
 
   #bookRejected(report: DecodeReport): void {

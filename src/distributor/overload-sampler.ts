@@ -39,8 +39,8 @@ export interface OverloadSamplerOptions {
   readonly enabled: boolean;
   /** Whether a tenant has sent more than its rate. */
   readonly isOverRate: (tenant: string, nowMs: number) => boolean;
-  /** Whether the log holds so much that it may soon be full. */
-  readonly isLogFilling: () => boolean;
+  /** Bytes of the log when it is so full that it may soon take no more; else 0. */
+  readonly logBytes: () => number;
   /** Told of the share that the log allows. */
   readonly onLogShare: (share: number) => void;
 }
@@ -49,6 +49,7 @@ export class OverloadSampler {
   readonly #options: OverloadSamplerOptions;
   readonly #tenants = new Map<string, Share>();
   #log: Share | undefined;
+  #logBytes = 0;
   /** Hashes below are kept. */
   #below = TWO_32;
 
@@ -58,10 +59,10 @@ export class OverloadSampler {
 
   /** Before each message. @param nowMs monotonic */
   begin(tenant: string, nowMs: number): void {
-    const { enabled, isOverRate, isLogFilling, onLogShare } = this.#options;
+    const { enabled, isOverRate, onLogShare } = this.#options;
     if (!enabled) return;
     this.#log ??= new Share(nowMs);
-    this.#log.move(isLogFilling, nowMs);
+    this.#log.move(() => this.#isLogGrowing(), nowMs);
     onLogShare(this.#log.value);
     const own = this.#shareOf(tenant, nowMs);
     own.move(() => isOverRate(tenant, nowMs), nowMs);
@@ -72,6 +73,13 @@ export class OverloadSampler {
   keeps(batch: SpanBatch, hi: number, lo: number): boolean {
     if (this.#below >= TWO_32) return true;
     return mixed(hi, lo) < this.#below || hasErrorTag(batch);
+  }
+
+  /** A log that is nearly full and empties again has room for all that comes. */
+  #isLogGrowing(): boolean {
+    const before = this.#logBytes;
+    this.#logBytes = this.#options.logBytes();
+    return this.#logBytes > 0 && this.#logBytes >= before;
   }
 
   #shareOf(tenant: string, nowMs: number): Share {

@@ -44,8 +44,10 @@ class Bucket {
     return this.#tokens > 0 ? 0 : (1000 * (1 - this.#tokens)) / perSecond;
   }
 
-  spend(tokens: number): void {
-    this.#tokens -= tokens;
+  /** @param debtMax in seconds */
+  spend(tokens: number, debtMax: number): void {
+    const { perSecond } = this.#rate;
+    this.#tokens = Math.max(this.#tokens - tokens, -debtMax * perSecond);
   }
 }
 
@@ -81,21 +83,22 @@ export class RateLimits {
 
   /** SCRUBJAY_ERR_RATE_LIMITED with the seconds after which a message is taken again. */
   refusal(tenant: string, nowMs: number): CodedError | undefined {
-    for (const [n, bucket] of this.#buckets(tenant, nowMs).entries()) {
-      const waitMs = bucket.waitMs(nowMs);
-      if (waitMs === 0) continue;
-      const { what, perSecond: limit, setting } = this.#limited[n]!;
-      const seconds = Math.ceil(waitMs / 1000);
-      return new CodedError('SCRUBJAY_ERR_RATE_LIMITED', { tenant, what, limit, setting, seconds });
-    }
-    return undefined;
+    const waits = this.#buckets(tenant, nowMs).map((bucket) => bucket.waitMs(nowMs));
+    const longestMs = Math.max(0, ...waits);
+    if (longestMs === 0) return undefined;
+    const { what, perSecond: limit, setting } = this.#limited[waits.indexOf(longestMs)]!;
+    const seconds = Math.ceil(longestMs / 1000);
+    return new CodedError('SCRUBJAY_ERR_RATE_LIMITED', { tenant, what, limit, setting, seconds });
   }
 
-  /** Of a message that was taken. */
-  spend(tenant: string, spans: number, bytes: number, nowMs: number): void {
+  /**
+   * Of a message that was taken.
+   * @param debtMaxS more is forgiven: who is sampled and not refused could go into debt for ever
+   */
+  spend(tenant: string, spans: number, bytes: number, nowMs: number, debtMaxS = Infinity): void {
     const buckets = this.#buckets(tenant, nowMs);
     for (const [n, { what }] of this.#limited.entries()) {
-      buckets[n]!.spend(what === 'spans' ? spans : bytes);
+      buckets[n]!.spend(what === 'spans' ? spans : bytes, debtMaxS);
     }
   }
 

@@ -48,16 +48,16 @@ export class Freshness implements FreshnessBarrier {
 
   fresh(wait: FreshnessWait = {}): Promise<boolean> {
     const { inserter, unstored, metrics, waitMs } = this.#options;
-    const { scope = 'all', until = this.durableRows, signal } = wait;
+    const { scope = 'all', until = this.durableRows, waitedMs = 0, signal } = wait;
     const rows = unstored.rowsFor(scope, until);
     if (inserter.doneRows >= rows) {
       metrics.barrierSeconds.observe(0);
       return Promise.resolve(true);
     }
     // A torn segment is looked at again in minutes: no query can wait for that.
-    if (inserter.settledRows >= rows || waitMs === 0) return Promise.resolve(false);
+    if (inserter.settledRows >= rows || waitMs <= waitedMs) return Promise.resolve(false);
     if (signal?.aborted === true) return Promise.resolve(false);
-    return this.#wait(rows, signal);
+    return this.#wait(rows, waitMs - waitedMs, signal);
   }
 
   /** To be called when the inserter's doneRows or idle may have changed. */
@@ -74,8 +74,8 @@ export class Freshness implements FreshnessBarrier {
     if (needClose) this.#closeWhenIdle();
   }
 
-  #wait(rows: number, signal: AbortSignal | undefined): Promise<boolean> {
-    const { clock, metrics, waitMs } = this.#options;
+  #wait(rows: number, waitMs: number, signal: AbortSignal | undefined): Promise<boolean> {
+    const { clock, metrics } = this.#options;
     const startMs = clock.monotonicMs();
     const timer = new AbortController();
     return new Promise((resolve) => {

@@ -4,7 +4,7 @@
  * wait for them.
  */
 import { BloomFilter } from '../model/bloom-filter.ts';
-import type { SpanBatch } from '../model/span-batch.ts';
+import { TIMESTAMP_US_MAX, type SpanBatch } from '../model/span-batch.ts';
 import type { SpanObserver } from '../model/span-observer.ts';
 import type { QueryScope } from '../model/span-sink.ts';
 
@@ -44,16 +44,15 @@ export class UnstoredRows implements SpanObserver {
   }
 
   observe(batch: SpanBatch): void {
-    const { rows, ts, traceLo } = batch;
-    let chunk = this.#open();
-    for (let row = 0; row < rows; row++) {
-      if (this.#rows - chunk.firstRow >= CHUNK_ROWS) chunk = this.#newChunk();
-      const us = ts[2 * row]! + ts[2 * row + 1]! * TWO_32;
-      if (us < chunk.minUs) chunk.minUs = us;
-      if (us > chunk.maxUs) chunk.maxUs = us;
-      if (!batch.hasTimestamp(row)) chunk.untimed = true;
-      chunk.traces.add(traceLo[2 * row]!, traceLo[2 * row + 1]!);
-      chunk.endRow = ++this.#rows;
+    const end = this.#rows + batch.rows;
+    try {
+      this.#add(batch);
+    } catch (error) {
+      // Of none anything is known then: they are waited for by all.
+      this.#chunks = [];
+      this.#rows = end;
+      this.#unknownRows = end;
+      throw error;
     }
   }
 
@@ -63,9 +62,10 @@ export class UnstoredRows implements SpanObserver {
    */
   rowsFor(scope: QueryScope, until: number): number {
     if (scope === 'all' || until > this.#rows) return until;
+    const mayHold = 'traces' in scope ? holderOf(scope.traces) : holderAt(scope);
     for (let n = this.#chunks.length - 1; n >= 0; n--) {
       const chunk = this.#chunks[n]!;
-      if (chunk.firstRow < until && mayHold(chunk, scope)) return Math.min(until, chunk.endRow);
+      if (chunk.firstRow < until && mayHold(chunk)) return Math.min(until, chunk.endRow);
     }
     return Math.min(until, this.#unknownRows);
   }
@@ -77,6 +77,20 @@ export class UnstoredRows implements SpanObserver {
     if (gone > 0) this.#spare = this.#chunks[gone - 1]!.traces;
     if (gone > 0) this.#chunks = this.#chunks.slice(gone);
     if (this.#unknownRows <= rows) this.#unknownRows = 0;
+  }
+
+  #add(batch: SpanBatch): void {
+    const { rows, ts, traceLo } = batch;
+    let chunk = this.#open();
+    for (let row = 0; row < rows; row++) {
+      if (this.#rows - chunk.firstRow >= CHUNK_ROWS) chunk = this.#newChunk();
+      const us = ts[2 * row]! + ts[2 * row + 1]! * TWO_32;
+      if (us < chunk.minUs) chunk.minUs = us;
+      if (us > chunk.maxUs) chunk.maxUs = us;
+      if (!batch.hasTimestamp(row)) chunk.untimed = true;
+      chunk.traces.add(traceLo[2 * row]!, traceLo[2 * row + 1]!);
+      chunk.endRow = ++this.#rows;
+    }
   }
 
   #open(): Chunk {
@@ -98,11 +112,15 @@ export class UnstoredRows implements SpanObserver {
   }
 }
 
-function mayHold(chunk: Chunk, scope: Exclude<QueryScope, 'all'>): boolean {
-  if ('traces' in scope) {
-    return scope.traces.some((low) =>
-      chunk.traces.has(Number(BigInt.asUintN(32, low)), Number(low / TWO_32N)),
-    );
-  }
-  return chunk.untimed || (chunk.minUs <= scope.toUs && chunk.maxUs >= scope.fromUs);
+type MayHold = (chunk: Chunk) => boolean;
+
+function holderOf(traces: readonly bigint[]): MayHold {
+  const words = traces.map((low) => [Number(BigInt.asUintN(32, low)), Number(low / TWO_32N)]);
+  return (chunk) => words.some(([low, high]) => chunk.traces.has(low!, high!));
+}
+
+/** Later times than storage can hold are stored as the latest. */
+function holderAt({ fromUs, toUs }: { fromUs: number; toUs: number }): MayHold {
+  const from = Math.min(Math.trunc(fromUs), TIMESTAMP_US_MAX);
+  return (chunk) => chunk.untimed || (chunk.minUs <= toUs && chunk.maxUs >= from);
 }

@@ -33,6 +33,8 @@ export interface FreshnessWait {
   readonly scope?: QueryScope;
   /** An earlier value of durableRows. @default its present one */
   readonly until?: number;
+  /** Of the configured wait, what the query has waited before, ms. @default 0 */
+  readonly waitedMs?: number;
   readonly signal?: AbortSignal;
 }
 

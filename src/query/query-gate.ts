@@ -68,8 +68,8 @@ export class QueryRun {
   readonly #signal: AbortSignal;
   /** What was acknowledged before the query began. */
   readonly #durableRows: number;
-  /** It was waited for in vain, once is enough. */
-  #isStale = false;
+  /** All calls together wait as long as one may. */
+  #waitedMs = 0;
   #calls = 0;
   #spentMs = 0;
 
@@ -94,7 +94,8 @@ export class QueryRun {
     this.#calls++;
     try {
       const until = this.#durableRows;
-      if (!this.#isStale) this.#isStale = !(await barrier.fresh({ scope, until, signal }));
+      await barrier.fresh({ scope, until, waitedMs: this.#waitedMs, signal });
+      this.#waitedMs += clock.monotonicMs() - startMs;
       return await limiter.run(this.#tenant, signal, () => work({ tenant: this.#tenant, signal }));
     } catch (error) {
       this.#signal.throwIfAborted();

@@ -238,10 +238,11 @@ export class Wal {
     return { state, bytes, segments, oldestUnsentMs };
   }
 
-  /** So near to its limit that it is full soon if storage does not take more than comes. */
-  get isFilling(): boolean {
-    const space = this.#budget.state(this.#bytes(), this.#closed.size);
-    return space === 'brown-out' || space === 'full';
+  /** Its bytes when it is full soon if storage does not take more than comes; else 0. */
+  get fillingBytes(): number {
+    const bytes = this.#bytes();
+    const space = this.#budget.state(bytes, this.#closed.size);
+    return space === 'brown-out' || space === 'full' ? bytes : 0;
   }
 
   /** Why no body can be taken at present. Asking is what makes a failed log try again. */

@@ -81,7 +81,7 @@ export class Collector {
       ages: { olderThanMs: 7 * 86_400_000, newerThanMs: 86_400_000 },
       dedupWindowMs: plan.wal.notesKeptMs,
       sink: ingester,
-      isLogFilling: () => wal.isFilling,
+      fillingLogBytes: () => wal.fillingBytes,
       ledger: this.ledger,
       metrics,
       rejections: { record: () => undefined },

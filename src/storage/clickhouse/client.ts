@@ -37,8 +37,6 @@ export interface ReadLimits {
   readonly timeoutMs: number;
   readonly memoryBytes: number;
   readonly threads: number;
-  /** It gives way to reads that are not. */
-  readonly background?: boolean;
 }
 
 export interface ReadOptions extends CallOptions {
@@ -317,7 +315,6 @@ function readSettings(limits: ReadLimits, own: ClickHouseSettings = {}): ClickHo
     max_execution_time: limits.timeoutMs / 1000,
     max_memory_usage: String(limits.memoryBytes),
     max_threads: limits.threads,
-    priority: limits.background === true ? '2' : '1',
   };
 }
 

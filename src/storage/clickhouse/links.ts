@@ -47,10 +47,8 @@ interface Where {
   readonly params: Readonly<Record<string, unknown>>;
 }
 
-/** Of one read; queries end theirs themselves. */
+/** Of one read, in the background as a rule; queries end theirs themselves. */
 const LIMITS: ReadLimits = { timeoutMs: 60_000, memoryBytes: 800_000_000, threads: 2 };
-/** Counting waits a moment where somebody waits for an answer. */
-const BACKGROUND: ReadLimits = { ...LIMITS, threads: 1, background: true };
 const CUTS_MAX = 5000;
 const ROWS_AT_ONCE = 2000;
 
@@ -106,7 +104,6 @@ export class ClickHouseLinks implements LinkReader, LinkStore {
       `SELECT ${LINK_SELECT} FROM ${this.#spans} WHERE ${where} FORMAT RowBinary`,
       params,
       signal,
-      selection.of === 'moment' ? LIMITS : BACKGROUND,
     );
     const reader = new LinkRowReader(answer);
     const rows: LinkRow[] = [];
@@ -243,11 +240,10 @@ export class ClickHouseLinks implements LinkReader, LinkStore {
     sql: string,
     params: Readonly<Record<string, unknown>>,
     signal?: AbortSignal,
-    limits = BACKGROUND,
   ): Promise<Buffer> {
     const { client } = this.#options;
     return client.query(sql, {
-      limits,
+      limits: LIMITS,
       params,
       ...(signal === undefined ? {} : { signal }),
     });

@@ -8,7 +8,7 @@ import type {
   TraceSearcher,
 } from '../contract.ts';
 import { IS_UNTIMED, candidateSql, mayGuess, type Reach } from './candidate-sql.ts';
-import type { Client, ReadLimits } from './client.ts';
+import type { Client, ReadLimits, ReadOptions as ClientRead } from './client.ts';
 import { SPANS_TABLE } from './ddl.ts';
 import { BY_TRACE } from './reader.ts';
 import { RowReader } from './row-reader.ts';
@@ -69,18 +69,29 @@ export class ClickHouseTraceSearcher implements TraceSearcher {
       const answer = await this.#client.query(`${sql} FORMAT RowBinary`, { ...call, params });
       return wholeTraces(new RowReader(answer).spans(), strict);
     }
-    const answers = await Promise.all(
-      [hours.sql, `NOT (${hours.sql})`].map((where) =>
-        this.#client.query(`${sql} AND ${where} FORMAT RowBinary`, {
-          ...call,
-          params: { ...params, ...hours.params },
-        }),
-      ),
+    const answers = await this.#both(
+      [hours.sql, `NOT (${hours.sql})`].map((where) => `${sql} AND ${where} FORMAT RowBinary`),
+      { ...call, params: { ...params, ...hours.params } },
     );
     return wholeTraces(
       answers.flatMap((answer) => new RowReader(answer).spans()),
       strict,
     );
+  }
+
+  /** One failure ends the other. */
+  async #both(statements: readonly string[], call: ClientRead): Promise<Buffer[]> {
+    const stop = new AbortController();
+    const signals = call.signal === undefined ? [stop.signal] : [call.signal, stop.signal];
+    const signal = AbortSignal.any(signals);
+    try {
+      return await Promise.all(
+        statements.map((sql) => this.#client.query(sql, { ...call, signal })),
+      );
+    } catch (error) {
+      stop.abort();
+      throw error;
+    }
   }
 
   async #candidates(

@@ -53,7 +53,7 @@ const create = (env: Record<string, string> = {}, time = clock): Distributor => 
     ages,
     dedupWindowMs: 1000,
     sink,
-    isLogFilling: () => sink.filling,
+    fillingLogBytes: () => (sink.filling ? 1 : 0),
     rejections: new Rejections(metrics),
     tracer: noTracer,
     ledger,

@@ -7,7 +7,7 @@ const HASHES = 4096;
 
 class Harness {
   over = new Set<string>();
-  filling = false;
+  logBytes = 0;
   share = -1;
   readonly batch = new SpanBatch(LIMITS, 1);
   readonly sampler: OverloadSampler;
@@ -17,7 +17,7 @@ class Harness {
     this.sampler = new OverloadSampler({
       enabled,
       isOverRate: (tenant) => this.over.has(tenant),
-      isLogFilling: () => this.filling,
+      logBytes: () => this.logBytes,
       onLogShare: (share) => (this.share = share),
     });
     this.kept('a');
@@ -49,17 +49,17 @@ test('keeps all while neither rate nor log is too much', () => {
 
 test('keeps all whatever happens unless it is switched on', () => {
   const harness = new Harness(false);
-  harness.filling = true;
+  harness.logBytes = 9;
   expect([harness.after(10), harness.share]).toEqual([1, -1]);
 });
 
 test('halves the share each second that the log fills, and finds back by twentieths', () => {
   const harness = new Harness();
-  harness.filling = true;
+  harness.logBytes = 9;
   expect(harness.after(2)).toBeCloseTo(0.25, 1);
   expect(harness.share).toBe(0.25);
   const few = harness.kept('a');
-  harness.filling = false;
+  harness.logBytes = 0;
   expect(harness.after(5)).toBeCloseTo(0.5, 1);
   // Whole traces: who was kept at the lower share is kept at the higher one.
   const more = harness.kept('a');
@@ -85,14 +85,14 @@ test('a long rest is as good as as many seconds without too much', () => {
 
 test('never goes down to nothing', () => {
   const harness = new Harness();
-  harness.filling = true;
+  harness.logBytes = 9;
   harness.after(60);
   expect(harness.share).toBe(1 / 1024);
 });
 
 test('keeps a span with an error whatever the share', () => {
   const harness = new Harness();
-  harness.filling = true;
+  harness.logBytes = 9;
   harness.after(20);
   const { batch, sampler } = harness;
   const text = Buffer.from('errors error');
@@ -102,4 +102,17 @@ test('keeps a span with an error whatever the share', () => {
   expect(ids.filter((n) => sampler.keeps(batch, 9, n)).length).toBeLessThan(3);
   batch.addTag(text, 7, 12, text, 0, 1);
   expect(ids.filter((n) => sampler.keeps(batch, 9, n))).toEqual(ids);
+});
+
+test('takes all again while a full log empties', () => {
+  const harness = new Harness();
+  harness.logBytes = 100;
+  harness.after(4);
+  const shares = [harness.share];
+  for (let n = 0; n < 3; n++) {
+    harness.logBytes -= 1;
+    harness.after(1);
+    shares.push(harness.share);
+  }
+  expect(shares.map((share) => share.toFixed(4))).toEqual(['0.0625', '0.1125', '0.1625', '0.2125']);
 });

@@ -56,3 +56,15 @@ test('debts are remembered while tenants without number come and go', () => {
   for (let n = 0; n < 9000; n++) limits.refusal(`after-${n}`, 1000);
   expect(limits.isInDebt('flood', 1000)).toBe(true);
 });
+
+test('debt that nobody is refused for is forgiven beyond its limit', () => {
+  const limits = new RateLimits(SPANS_10);
+  for (let n = 0; n < 100; n++) limits.spend('a', 1000, 0, 0, 1);
+  expect([limits.isInDebt('a', 1000), limits.isInDebt('a', 1200)]).toEqual([true, false]);
+});
+
+test('the longest debt says when to come again', () => {
+  const limits = new RateLimits({ ...SPANS_10, rateBytes: 10 });
+  limits.spend('a', 20, 300, 0);
+  expect(limits.refusal('a', 0)).toMatchObject({ retryAfterS: 30 });
+});
