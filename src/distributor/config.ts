@@ -131,7 +131,7 @@ const rateSettings = {
     default: 'refuse',
     doc:
       'Beyond a rate: refuse (429) or sample (whole traces; errors and debug are kept); sample ' +
-      'does so too while the log is over 80 % full',
+      'does so too while the log is over 80 % full and grows',
   }),
 };
 

@@ -23,14 +23,18 @@ class Share {
     this.#movedMs = nowMs;
   }
 
-  /** @param isTooMuch asked at most once a second */
-  move(isTooMuch: () => boolean, nowMs: number): void {
+  /**
+   * @param isTooMuch asked at most once a second
+   * @returns whether it was asked
+   */
+  move(isTooMuch: () => boolean, nowMs: number): boolean {
     const steps = Math.floor((nowMs - this.#movedMs) / STEP_MS);
-    if (steps < 1) return;
+    if (steps < 1) return false;
     this.#movedMs = nowMs;
     this.value = isTooMuch()
       ? Math.max(SHARE_MIN, this.value * DECREASE)
       : Math.min(1, this.value + steps * INCREASE);
+    return true;
   }
 }
 
@@ -62,8 +66,7 @@ export class OverloadSampler {
     const { enabled, isOverRate, onLogShare } = this.#options;
     if (!enabled) return;
     this.#log ??= new Share(nowMs);
-    this.#log.move(() => this.#isLogGrowing(), nowMs);
-    onLogShare(this.#log.value);
+    if (this.#log.move(() => this.#isLogGrowing(), nowMs)) onLogShare(this.#log.value);
     const own = this.#shareOf(tenant, nowMs);
     own.move(() => isOverRate(tenant, nowMs), nowMs);
     this.#below = Math.min(this.#log.value, own.value) * TWO_32;

@@ -10,7 +10,7 @@ export type RateConfig = Pick<
   'rateSpans' | 'burstSpans' | 'rateBytes' | 'burstBytes'
 >;
 
-/** Of one kind; `perSecond` 0: off. */
+/** Of one kind. */
 interface Rate {
   readonly what: string;
   readonly perSecond: number;
@@ -52,11 +52,12 @@ class Bucket {
 }
 
 export class RateLimits {
+  /** Those that are not off. */
   readonly #rates: readonly Rate[];
   readonly #tenants = new Map<string, readonly Bucket[]>();
 
   constructor(config: RateConfig) {
-    this.#rates = [
+    const rates = [
       {
         what: 'spans',
         perSecond: config.rateSpans,
@@ -70,10 +71,11 @@ export class RateLimits {
         setting: 'SCRUBJAY_INGESTION_RATE_BYTES',
       },
     ];
+    this.#rates = rates.filter(({ perSecond }) => perSecond > 0);
   }
 
   get enabled(): boolean {
-    return this.#rates.some(({ perSecond }) => perSecond > 0);
+    return this.#rates.length > 0;
   }
 
   /** @param nowMs monotonic */
@@ -86,7 +88,7 @@ export class RateLimits {
     const waits = this.#buckets(tenant, nowMs).map((bucket) => bucket.waitMs(nowMs));
     const longestMs = Math.max(0, ...waits);
     if (longestMs === 0) return undefined;
-    const { what, perSecond: limit, setting } = this.#limited[waits.indexOf(longestMs)]!;
+    const { what, perSecond: limit, setting } = this.#rates[waits.indexOf(longestMs)]!;
     const seconds = Math.ceil(longestMs / 1000);
     return new CodedError('SCRUBJAY_ERR_RATE_LIMITED', { tenant, what, limit, setting, seconds });
   }
@@ -97,20 +99,16 @@ export class RateLimits {
    */
   spend(tenant: string, spans: number, bytes: number, nowMs: number, debtMaxS = Infinity): void {
     const buckets = this.#buckets(tenant, nowMs);
-    for (const [n, { what }] of this.#limited.entries()) {
+    for (const [n, { what }] of this.#rates.entries()) {
       buckets[n]!.spend(what === 'spans' ? spans : bytes, debtMaxS);
     }
-  }
-
-  get #limited(): readonly Rate[] {
-    return this.#rates.filter(({ perSecond }) => perSecond > 0);
   }
 
   #buckets(tenant: string, nowMs: number): readonly Bucket[] {
     const known = this.#tenants.get(tenant);
     if (known !== undefined) return known;
     if (this.#tenants.size >= TENANTS_MAX) this.#forget(nowMs);
-    const buckets = this.#limited.map((rate) => new Bucket(rate, nowMs));
+    const buckets = this.#rates.map((rate) => new Bucket(rate, nowMs));
     this.#tenants.set(tenant, buckets);
     return buckets;
   }

@@ -3,7 +3,7 @@
  * beside the files of a segment lies `<segment>.why`, one line of JSON.
  */
 import { join } from 'node:path';
-import { isMissing, writeAll, type WalFiles } from './files.ts';
+import { isMissing, writeSmall, type WalFiles } from './files.ts';
 
 export const CORRUPT_FOLDER = 'corrupt';
 const WHY_KIND = '.why';
@@ -63,13 +63,5 @@ export async function moveToCorrupt(
   }
 }
 
-async function writeWhy(files: WalFiles, path: string, why: Why): Promise<void> {
-  const file = await files.create(path);
-  try {
-    const text = Buffer.from(`${JSON.stringify(why)}\n`);
-    await writeAll(file, [text], 0, text.byteLength);
-    await file.datasync();
-  } finally {
-    await file.close();
-  }
-}
+const writeWhy = (files: WalFiles, path: string, why: Why): Promise<void> =>
+  writeSmall(files, path, `${JSON.stringify(why)}\n`);

@@ -156,6 +156,18 @@ export async function writeAll(
   }
 }
 
+/** Makes a small file; its folder must be synced by the caller. */
+export async function writeSmall(files: WalFiles, path: string, text: string): Promise<void> {
+  const file = await files.create(path);
+  try {
+    const bytes = Buffer.from(text);
+    await writeAll(file, [bytes], 0, bytes.byteLength);
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+}
+
 function after(chunks: readonly Uint8Array[], skipped: number): Uint8Array[] {
   const rest: Uint8Array[] = [];
   let skip = skipped;

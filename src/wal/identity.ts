@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { CodedError } from '../base/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { isMissing, readSmall, removeIfThere, writeAll, type WalFiles } from './files.ts';
+import { isMissing, readSmall, removeIfThere, writeSmall, type WalFiles } from './files.ts';
 
 const EPOCHS = 65_536;
 const NAME = 'node.json';
@@ -105,14 +105,7 @@ async function writeIdentity({ files, dir }: IdentitySource, identity: Identity)
   const path = join(dir, NAME);
   const draft = `${path}.tmp`;
   await removeIfThere(files, draft);
-  const file = await files.create(draft);
-  try {
-    const text = Buffer.from(`${JSON.stringify(identity)}\n`);
-    await writeAll(file, [text], 0, text.byteLength);
-    await file.datasync();
-  } finally {
-    await file.close();
-  }
+  await writeSmall(files, draft, `${JSON.stringify(identity)}\n`);
   await files.rename(draft, path);
   await files.syncDirectory(dir);
 }

@@ -1,54 +1,21 @@
 import { describe, expect, test } from 'vitest';
-import { Inserter } from '../../../src/ingester/inserter.ts';
 import type { ClosedSegment } from '../../../src/ingester/segment-log.ts';
 import { StorageError, type StorageFailure } from '../../../src/storage/contract.ts';
-import { Ledger } from '../../../src/telemetry/ledger.ts';
-import { createMetrics } from '../../../src/telemetry/metrics.ts';
-import {
-  fakeCutter,
-  FakeClock,
-  FakeLog,
-  FakeLogger,
-  FakeStorage,
-  segmentOf,
-  settle,
-} from './fakes.ts';
-import { noTracer } from '../no-tracer.ts';
+import type { createMetrics } from '../../../src/telemetry/metrics.ts';
+import { segmentOf, settle } from './fakes.ts';
+import { inserterWith } from './inserter-bench.ts';
 
 const error = (failure: StorageFailure) => new StorageError(failure, 0, failure);
 const fail = (failure: StorageFailure, keep = 0) => ({ error: error(failure), keep });
 
 function setUp(segments: readonly ClosedSegment[], storageReady = Promise.resolve()) {
-  const log = new FakeLog(segments);
-  const storage = new FakeStorage();
-  const metrics = createMetrics();
-  const ledger = new Ledger(metrics);
-  const clock = new FakeClock();
-  const logger = new FakeLogger();
-  const inserter = new Inserter({
-    tracer: noTracer,
-    log,
-    cutter: fakeCutter,
-    writer: storage,
-    ledger,
-    metrics,
-    logger,
-    clock,
-    random: () => 1,
-    storageReady,
-    onProgress: () => undefined,
-  });
-  const add = (segment: ClosedSegment): void => {
-    log.disk.set(segment.batch, segment);
-    ledger.accept(segment.rows);
-    inserter.add(segment);
-  };
-  for (const segment of segments) add(segment);
+  const bench = inserterWith(segments, { storageReady });
+  const { inserter } = bench;
   const start = async (): Promise<void> => {
     inserter.start();
     await settle();
   };
-  return { log, storage, metrics, ledger, clock, logger, inserter, add, start };
+  return { ...bench, start };
 }
 
 type Metrics = ReturnType<typeof createMetrics>;

@@ -1,20 +1,9 @@
 /** What becomes of segments that storage does not take as they are. */
 import { describe, expect, test } from 'vitest';
-import { Inserter } from '../../../src/ingester/inserter.ts';
 import type { ClosedSegment } from '../../../src/ingester/segment-log.ts';
 import { StorageError, type InsertSource } from '../../../src/storage/contract.ts';
-import { Ledger } from '../../../src/telemetry/ledger.ts';
-import { createMetrics } from '../../../src/telemetry/metrics.ts';
-import {
-  fakeCutter,
-  FakeClock,
-  FakeLog,
-  FakeLogger,
-  FakeStorage,
-  segmentOf,
-  settle,
-} from './fakes.ts';
-import { noTracer } from '../no-tracer.ts';
+import { fakeCutter, type FakeStorage, segmentOf, settle } from './fakes.ts';
+import { inserterWith } from './inserter-bench.ts';
 
 /** Rows of this day are refused. */
 const BAD_DAY = 666;
@@ -26,31 +15,8 @@ const refuseMoreThan = (rowsMax: number) => (source: InsertSource) =>
   source.rows > rowsMax ? memory : undefined;
 
 function setUp(segments: readonly ClosedSegment[], cutter = fakeCutter) {
-  const log = new FakeLog(segments);
-  const storage = new FakeStorage();
-  const metrics = createMetrics();
-  const ledger = new Ledger(metrics);
-  const clock = new FakeClock();
-  const logger = new FakeLogger();
-  const inserter = new Inserter({
-    tracer: noTracer,
-    log,
-    cutter,
-    writer: storage,
-    ledger,
-    metrics,
-    logger,
-    clock,
-    random: () => 1,
-    storageReady: Promise.resolve(),
-    onProgress: () => undefined,
-  });
-  const add = (segment: ClosedSegment): void => {
-    log.disk.set(segment.batch, segment);
-    ledger.accept(segment.rows);
-    inserter.add(segment);
-  };
-  for (const segment of segments) add(segment);
+  const bench = inserterWith(segments, { cutter });
+  const { clock, inserter, storage, metrics } = bench;
   const run = async (ms = 2000): Promise<void> => {
     inserter.start();
     await clock.advance(ms);
@@ -59,7 +25,7 @@ function setUp(segments: readonly ClosedSegment[], cutter = fakeCutter) {
   };
   const inserts = (): number => storage.calls.filter((call) => call.startsWith('insert')).length;
   const state = async (): Promise<number> => (await metrics.breakerState.get()).values[0]!.value;
-  return { log, storage, metrics, ledger, clock, logger, inserter, add, run, inserts, state };
+  return { ...bench, run, inserts, state };
 }
 
 /** Rows in storage by day, of all segments. */

@@ -79,3 +79,15 @@ test('when very many rows wait, nothing is known of the first ones', () => {
   for (let n = 0; n < 1026; n++) rows.observe(batch);
   expect(rows.rowsFor(trace(1_000_000), 1026 * 8192)).toBe(2 * 8192);
 });
+
+test('rows that could not be looked at are waited for by all', () => {
+  const rows = new UnstoredRows();
+  rows.observe(batchOf(0, 10));
+  const broken = batchOf(100, 10);
+  broken.traceLo = undefined!;
+  expect(() => rows.observe(broken)).toThrow(TypeError);
+  expect(rows.rowsFor(trace(50), 20)).toBe(20);
+  rows.stored(20);
+  rows.observe(batchOf(200, 10));
+  expect([rows.rowsFor(trace(50), 30), rows.rowsFor(trace(205), 30)]).toEqual([0, 30]);
+});
