@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readFile, readlink, stat, unlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { kill, pid, platform } from 'node:process';
 import { isLit } from './lock-beacon.ts';
 
@@ -58,21 +58,22 @@ export const isNeighbour = (owner: Owner, self: Owner): boolean =>
 /**
  * The beacon is asked first, then the process id where it can be seen. What is left is a lock of
  * another machine, or of a namespace that we do not see into: it lives as long as it is written.
+ * @param path of the file that names the owner
  * @param timing undefined: not to wait for that, but to take it for alive
  */
 export async function isAlive(
   owner: Owner,
   self: Owner,
-  directory: string,
+  path: string,
   timing: LockTiming | undefined,
 ): Promise<boolean> {
   if (owner.beacon !== '') {
-    const lit = await isLit(directory, owner.beacon);
+    const lit = await isLit(dirname(path), owner.beacon);
     if (lit === true) return true;
     if (lit === false && bootOf(owner) === bootOf(self)) return false;
   }
   if (owner.namespace === '' || isNeighbour(owner, self)) return isRunning(owner);
-  return timing === undefined || beats(directory, timing);
+  return timing === undefined || beats(path, timing);
 }
 
 const bootOf = ({ started }: Owner): string => started.split('/', 1)[0] ?? '';
@@ -89,11 +90,10 @@ async function isRunning(owner: Owner): Promise<boolean> {
 }
 
 /** By the clock of the file system, for that of another machine may be any. */
-async function beats(directory: string, { silentMs, sleep }: LockTiming): Promise<boolean> {
-  const path = join(directory, 'lock');
+async function beats(path: string, { silentMs, sleep }: LockTiming): Promise<boolean> {
   const writtenMs = await writtenAt(path);
   if (writtenMs === undefined) return false;
-  const silence = (await clockOf(directory)) - writtenMs;
+  const silence = (await clockOf(dirname(path))) - writtenMs;
   if (silence >= silentMs) return false;
   await sleep(silentMs - Math.max(0, silence));
   const laterMs = await writtenAt(path);

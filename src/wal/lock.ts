@@ -2,10 +2,17 @@
  * One process per data folder. Node has no flock, so the file `lock` names its owner; it is stale,
  * and taken over, when the owner does not run any more (lock-owner.ts). So kill -9 and power cuts
  * need no cleaning up, and a process id that was given out anew does not fool it.
+ *
+ * A stale lock is never moved out of the way, for then a live one may be moved that came in
+ * between. It is claimed: the file `lock.after.<digest of the stale one>` can be created once, by
+ * one process, which then renames it to `lock`. The claim of a process that was killed before the
+ * rename is stale in turn and claimed the same way, so claims form a chain that starts at `lock`
+ * and whose last file names the owner. Claims are removed only after `lock` was replaced; so one
+ * who made a claim and still finds the same `lock` knows that nobody made it before.
  */
-import { randomUUID } from 'node:crypto';
-import { link, open, readFile, rename, unlink, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createHash, randomUUID } from 'node:crypto';
+import { link, open, readFile, rename, rm, unlink, type FileHandle } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError } from '../base/errors.ts';
 import { lightBeacon, removeBeacon, type Beacon } from './lock-beacon.ts';
@@ -41,10 +48,10 @@ export async function lockDirectory(
 
 /** The process that holds the folder now, without taking it or waiting. */
 export async function ownerOf(directory: string): Promise<number | undefined> {
-  const text = await readIfThere(join(directory, 'lock'));
-  const owner = text === undefined ? undefined : parseOwner(text);
-  if (owner === undefined) return undefined;
-  const alive = await isAlive(owner, await describeSelf(''), directory, undefined);
+  const last = (await chainFrom(join(directory, 'lock'))).at(-1);
+  const owner = last === undefined ? undefined : parseOwner(last.text);
+  if (last === undefined || owner === undefined) return undefined;
+  const alive = await isAlive(owner, await describeSelf(''), last.path, undefined);
   return alive ? owner.pid : undefined;
 }
 
@@ -59,22 +66,47 @@ async function takeLock(directory: string, self: Owner, timing: LockTiming): Pro
   const path = join(directory, 'lock');
   const content = `${JSON.stringify(self)}\n`;
   for (let attempt = 0; attempt < TRIES; attempt++) {
-    const file = await createWith(path, content);
-    if (file !== undefined) return { path, content, file, beat: beating(file, content, timing) };
-    const text = await readIfThere(path);
-    if (text === undefined) continue;
-    const owner = parseOwner(text);
-    if (owner !== undefined && (await isAlive(owner, self, directory, timing))) {
+    const chain = await chainFrom(path);
+    const last = chain.at(-1);
+    const owner = last && parseOwner(last.text);
+    if (last && owner && (await isAlive(owner, self, last.path, timing))) {
       throw inUse(directory, owner, self);
     }
-    await discardStale(path, text, directory, self);
-    if (owner !== undefined && owner.beacon !== '') await removeBeacon(directory, owner.beacon);
+    const file = last ? await takeOver(chain, content) : await createWith(path, content);
+    if (file) return { path, content, file, beat: beating(file, content, timing) };
   }
   throw new CodedError('SCRUBJAY_ERR_START', {
     detail: `Data folder ${directory}: its lock changes hands all the time, try again`,
   });
 }
 
+/** The lock, or the claim of one who takes over after it. */
+interface ChainLink {
+  readonly path: string;
+  readonly text: string;
+}
+
+/** The lock and the claims after it, in their order; the last is in force. Empty: not locked. */
+async function chainFrom(path: string): Promise<ChainLink[]> {
+  const chain: ChainLink[] = [];
+  for (let next = path; ;) {
+    const text = await readIfThere(next);
+    if (text === undefined) return chain;
+    chain.push({ path: next, text });
+    next = claimAfter(path, next, text);
+  }
+}
+
+/**
+ * Where the next owner after that of `path` puts its name. The digest covers the name of the file
+ * too, so that two files that a power cut left empty differ.
+ */
+export function claimAfter(lock: string, path: string, text: string): string {
+  const digest = createHash('sha256')
+    .update(`${basename(path)}\n${text}`)
+    .digest('hex');
+  return `${lock}.after.${digest.slice(0, 32)}`;
+}
 /** For processes that can see neither our beacon nor our process id. */
 function beating(file: FileHandle, content: string, { beatMs }: LockTiming): NodeJS.Timeout {
   return setInterval(() => {
@@ -123,30 +155,27 @@ async function createWithoutLink(path: string, content: string): Promise<FileHan
   }
 }
 
-/**
- * Takes a stale lock out of the way by rename and looks again at what it took: another process
- * may have replaced the stale lock in between, and then its live lock goes back.
- */
-async function discardStale(
-  path: string,
-  stale: string,
-  directory: string,
-  self: Owner,
-): Promise<void> {
-  const aside = `${path}.stale.${randomUUID()}`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return;
-    throw error;
+/** @returns undefined when another process was faster: look again */
+async function takeOver(
+  chain: readonly ChainLink[],
+  content: string,
+): Promise<FileHandle | undefined> {
+  const [lock, last] = [chain[0]!, chain.at(-1)!];
+  const claim = claimAfter(lock.path, last.path, last.text);
+  const file = await createWith(claim, content);
+  if (file === undefined) return undefined;
+  if ((await readIfThere(lock.path)) !== lock.text) {
+    await file.close();
+    await unlink(claim);
+    return undefined;
   }
-  const taken = await readIfThere(aside);
-  if (taken !== undefined && taken !== stale) {
-    await link(aside, path).catch(() => undefined);
-    await unlink(aside);
-    throw inUse(directory, parseOwner(taken), self);
+  await rename(claim, lock.path);
+  for (const { path, text } of chain) {
+    if (path !== lock.path) await rm(path, { force: true });
+    const owner = parseOwner(text);
+    if (owner && owner.beacon !== '') await removeBeacon(dirname(path), owner.beacon);
   }
-  await unlink(aside);
+  return file;
 }
 
 async function release(lock: Lock, beacon: Beacon | undefined): Promise<void> {

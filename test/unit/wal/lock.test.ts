@@ -20,7 +20,7 @@ import { systemClock } from '../../../src/base/clock.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { isLit, lightBeacon } from '../../../src/wal/lock-beacon.ts';
 import type { LockTiming } from '../../../src/wal/lock-owner.ts';
-import { lockDirectory, ownerOf } from '../../../src/wal/lock.ts';
+import { claimAfter, lockDirectory, ownerOf } from '../../../src/wal/lock.ts';
 import { Wal, type ClosedSegment } from '../../../src/wal/wal.ts';
 import { recordingLogger, smallConfig } from './log-fixture.ts';
 
@@ -72,10 +72,39 @@ describe('The lock of a data folder', () => {
     await release();
   });
 
-  test('is won by exactly one of many that find it stale', async () => {
-    await writeFile(join(dir, 'lock'), '');
-    const tries = await Promise.allSettled(Array.from({ length: 8 }, () => lockDirectory(dir)));
-    expect(tries.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+  test('is won by exactly one of many that find it stale, whatever the order', async () => {
+    for (let round = 0; round < 50; round++) {
+      await writeFile(join(dir, 'lock'), '');
+      const tries = await Promise.allSettled(Array.from({ length: 8 }, () => lockDirectory(dir)));
+      const won = tries.filter((attempt) => attempt.status === 'fulfilled');
+      expect(won).toHaveLength(1);
+      await won[0]!.value();
+      expect(await readdir(dir)).toEqual([]);
+    }
+  });
+
+  test('is not taken over twice by one who saw it stale before another did', async () => {
+    const path = join(dir, 'lock');
+    await writeFile(path, '');
+    // As one that stopped after it made its claim, and was killed.
+    await writeFile(claimAfter(path, path, ''), '');
+    const release = await lockDirectory(dir);
+    expect(await readdir(dir)).toHaveLength(2);
+    // As one that read the lock before that, and claims only now.
+    await writeFile(claimAfter(path, path, ''), await readFile(path, 'utf8'));
+    expect(await ownerOf(dir)).toBe(process.pid);
+    await expect(lockDirectory(dir)).rejects.toThrow('is in use by process');
+    await release();
+  });
+
+  test('is respected while another takes it over', async () => {
+    const path = join(dir, 'lock');
+    await writeFile(path, '');
+    const live = JSON.stringify({ pid: process.pid, started: '' });
+    await writeFile(claimAfter(path, path, ''), live);
+    expect(await ownerOf(dir)).toBe(process.pid);
+    await expect(lockDirectory(dir)).rejects.toThrow('is in use by process');
+    expect(await readFile(path, 'utf8')).toBe('');
   });
 });
 
