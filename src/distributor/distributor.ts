@@ -91,26 +91,30 @@ export class Distributor {
     return this.#o.sink.refusal();
   }
 
+  get hasTenants(): boolean {
+    return this.#o.config.tenancy === 'header';
+  }
+
   /** @throws {SCRUBJAY_ERR_TENANT_MISSING} {SCRUBJAY_ERR_TENANT_MALFORMED} */
   tenantOf(header: string | undefined): string {
-    return this.#o.config.tenancy === 'header' ? tenantOf(header) : DEFAULT_TENANT;
+    return this.hasTenants ? tenantOf(header) : DEFAULT_TENANT;
   }
 
   /** At the start: what the log remembers of messages that were acknowledged before. */
   remember(notes: Uint8Array): void {
-    this.#seen.recover(notes, this.#o.clock.nowMs());
+    this.#seen.recover(notes, this.#o.clock.monotonicMs());
   }
 
   /** Resolves when the spans kept are durable, or nothing is. */
   async push(message: Message): Promise<PushOutcome> {
-    const nowMs = this.#o.clock.nowMs();
+    const monotonicMs = this.#o.clock.monotonicMs();
     const note = noteOf(message.tenant === DEFAULT_TENANT ? '' : message.tenant, message.body);
     // Again after each: of several that waited for one that failed, the first goes on.
     for (let equal = this.#seen.underWay(note); equal !== undefined;) {
       await equal;
       equal = this.#seen.underWay(note);
     }
-    const spans = this.#seen.find(note, nowMs);
+    const spans = this.#seen.find(note, monotonicMs);
     if (spans >= 0) {
       this.#o.ledger.duplicate(spans);
       this.#countReceived(message, spans);
@@ -118,18 +122,20 @@ export class Distributor {
     }
     const refusal = this.refusal() ?? this.#overRate(message);
     if (refusal !== undefined) return { kind: 'refused', error: refusal };
-    return this.#decode(message, note, nowMs);
+    return this.#decode(message, note);
   }
 
   /** Decodes and commits in one tick: nothing may come between the batch and its commit. */
-  #decode(message: Message, note: Buffer, nowMs: number): PushOutcome | Promise<PushOutcome> {
+  #decode(message: Message, note: Buffer): PushOutcome | Promise<PushOutcome> {
+    const nowMs = this.#o.clock.nowMs();
+    const monotonicMs = this.#o.clock.monotonicMs();
     const batch = this.#o.sink.openBatch();
     const mark = batch.mark();
     const report = new DecodeReport();
     batch.beginMessage(this.#tenantBytes(message.tenant), this.#limits, nowMs * 1000);
     batch.truncations = 0;
-    this.#gate.begin(message.tenant, nowMs);
-    this.#overload.begin(message.tenant, this.#o.clock.monotonicMs());
+    this.#gate.begin(message.tenant, nowMs, monotonicMs);
+    this.#overload.begin(message.tenant, monotonicMs);
     const activity = message.activity ?? NO_ACTIVITY;
     const decoding = activity.child('decode');
     let error: MessageError | undefined;
@@ -157,7 +163,7 @@ export class Distributor {
     const appending = activity.child('append');
     const durable = this.#o.sink.commit(report.accepted, note);
     this.#o.tracer.handOver(appending);
-    this.#seen.begin(note, durable, nowMs);
+    this.#seen.begin(note, durable, monotonicMs);
     return this.#whenDurable(durable, report, appending);
   }
 

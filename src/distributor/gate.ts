@@ -38,12 +38,12 @@ export class MessageGate implements RowGate {
   }
 
   /** Before each message. */
-  begin(tenant: string, nowMs: number): void {
+  begin(tenant: string, nowMs: number, monotonicMs: number): void {
     const { olderThanMs, newerThanMs } = this.#ages;
     this.#tenant = tenant;
     this.#oldestUs = olderThanMs === 0 ? 0 : (nowMs - olderThanMs) * 1000;
     this.#newestUs = newerThanMs === 0 ? Infinity : (nowMs + newerThanMs) * 1000;
-    this.#sizes.advance(nowMs);
+    this.#sizes.advance(monotonicMs);
   }
 
   admit(batch: SpanBatch): RejectReason | undefined {

@@ -98,8 +98,8 @@ export class SeenBodies {
   }
 
   /** Spans of a body that is durable already; -1: not seen. */
-  find(note: Buffer, nowMs: number): number {
-    this.#rotate(nowMs);
+  find(note: Buffer, monotonicMs: number): number {
+    this.#rotate(monotonicMs);
     const spans = this.#current.find(note);
     return spans >= 0 ? spans : this.#previous.find(note);
   }
@@ -110,11 +110,11 @@ export class SeenBodies {
   }
 
   /** Until `durable` settles, equal bodies wait for it; then it counts as seen. */
-  begin(note: Buffer, durable: Promise<void>, nowMs: number): void {
+  begin(note: Buffer, durable: Promise<void>, monotonicMs: number): void {
     const key = keyOf(note);
     const settled = durable.then(
       () => {
-        this.add(note, nowMs);
+        this.add(note, monotonicMs);
         return true;
       },
       () => false,
@@ -128,26 +128,26 @@ export class SeenBodies {
     if (this.#underWay.get(key) === settled) this.#underWay.delete(key);
   }
 
-  add(note: Buffer, nowMs: number): void {
-    this.#rotate(nowMs);
+  add(note: Buffer, monotonicMs: number): void {
+    this.#rotate(monotonicMs);
     this.#current.add(note);
   }
 
   /** Takes in what the log remembers of earlier messages: notes one behind the other. */
-  recover(notes: Uint8Array, nowMs: number): void {
+  recover(notes: Uint8Array, monotonicMs: number): void {
     const all = Buffer.from(notes.buffer, notes.byteOffset, notes.length);
     for (let at = 0; at + NOTE_BYTES <= all.length; at += NOTE_BYTES) {
-      this.add(all.subarray(at, at + NOTE_BYTES), nowMs);
+      this.add(all.subarray(at, at + NOTE_BYTES), monotonicMs);
     }
   }
 
-  #rotate(nowMs: number): void {
-    if (nowMs < this.#rotateAtMs && !this.#current.full) return;
+  #rotate(monotonicMs: number): void {
+    if (monotonicMs < this.#rotateAtMs && !this.#current.full) return;
     if (this.#rotateAtMs !== 0) {
       this.#previous = this.#current;
       this.#current = new Generation();
     }
-    this.#rotateAtMs = nowMs + this.#windowMs;
+    this.#rotateAtMs = monotonicMs + this.#windowMs;
   }
 }
 

@@ -19,9 +19,9 @@ export class TraceSizes {
   }
 
   /** Forgets once an hour, so that an id is not shut out for ever. */
-  advance(nowMs: number): void {
-    if (nowMs < this.#windowEndMs) return;
-    this.#windowEndMs = nowMs + WINDOW_MS;
+  advance(monotonicMs: number): void {
+    if (monotonicMs < this.#windowEndMs) return;
+    this.#windowEndMs = monotonicMs + WINDOW_MS;
     this.#counts.clear();
     this.#tooLarge.clear();
   }

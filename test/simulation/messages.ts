@@ -16,7 +16,6 @@ export interface Message {
   readonly rows: readonly string[];
   /** Bad spans, or all of them when the body as a whole is refused. */
   readonly rejected: number;
-  readonly firstSentMs: number;
 }
 
 interface SpanJson {
@@ -52,7 +51,6 @@ export class MessageFactory {
       body: Buffer.from(text),
       rows,
       rejected: isCut ? Math.max(1, spans.length) : spans.length - rows.length,
-      firstSentMs: nowMs,
     };
   }
 

@@ -87,6 +87,8 @@ export interface LifePlan {
   /** The disk is nearly full. */
   readonly crowded: Pick<Outage, 'fromMs' | 'toMs'> | undefined;
   readonly outage: Outage | undefined;
+  /** The wall clock is set. */
+  readonly clockJumps: readonly { readonly atMs: number; readonly byMs: number }[];
   /** After it a person brings back what was set aside, whether that is right or not. */
   readonly retry: boolean;
 }
@@ -114,6 +116,8 @@ const LARGE_BYTES = 1024 * KIB;
 const MEMORY_BYTES = 300 * KIB;
 const SMALL_PADDING = 200;
 const LARGE_PADDING = 60 * KIB;
+
+const HOUR_MS = 3_600_000;
 
 export function drawPlan(chance: Chance): Plan {
   const isLarge = chance.happens(LARGE_SHARE);
@@ -182,6 +186,10 @@ function drawLife(chance: Chance): LifePlan {
     broken: within(0.15),
     crowded: within(0.1),
     retry: chance.happens(0.2),
+    clockJumps: Array.from({ length: chance.oneOf(0, 0, 0, 1, 3) }, () => ({
+      atMs: chance.between(0, durationMs),
+      byMs: chance.oneOf(-6 * HOUR_MS, -HOUR_MS, -5000, 5000, HOUR_MS, 6 * HOUR_MS),
+    })),
     outage: outage && {
       ...outage,
       failure: chance.oneOf<StorageFailure>('retry', 'retry', 'auth', 'schema'),

@@ -21,11 +21,25 @@ export class Schedule {
   /** Events run so far. */
   steps = 0;
   #order = 0;
+  /** What somebody, or NTP, set the wall clock to, against where it would be. */
+  #jumpedMs = 0;
+  #forwardMs = 0;
   /** A binary heap, the earliest first. */
   readonly #heap: Entry[] = [];
 
   get epochMs(): number {
-    return START_MS + Math.floor(this.nowMs);
+    return START_MS + Math.floor(this.nowMs) + this.#jumpedMs;
+  }
+
+  /** Grows by what passes and by every jump forwards: no clock measures a longer time. */
+  get agedMs(): number {
+    return this.nowMs + this.#forwardMs;
+  }
+
+  /** The wall clock is set, forwards or backwards; no time passes. */
+  jump(ms: number): void {
+    this.#jumpedMs += ms;
+    this.#forwardMs += Math.max(0, ms);
   }
 
   /** @returns takes it back */

@@ -37,6 +37,8 @@ const STOP_MS = 15_000;
 /** A segment that fails again and again is tried after minutes. */
 const DRAIN_MS_MAX = 3_600_000;
 const STEPS_MAX = 20_000;
+/** So that no span gets too old, or too far in the future, by the clock alone. */
+const JUMPED_MS_MAX = 11 * 3_600_000;
 
 export interface Verdict {
   readonly seed: number;
@@ -55,10 +57,12 @@ class World {
   readonly #disk: SimulatedDisk;
   readonly #storage: SimulatedStorage;
   readonly #messages: MessageFactory;
-  readonly #sent: Message[] = [];
+  /** When first, by `agedMs`. */
+  readonly #sent = new Map<Message, number>();
   readonly #unanswered = new Set<Message>();
   #collector: Collector | undefined;
   #books = new Books();
+  #jumpedMs = 0;
   #isOver = false;
   /** Ends the waiting for a process that is no more. */
   #onDeath: () => void = () => undefined;
@@ -232,6 +236,9 @@ class World {
       const afterMs = this.#chance.between(0, durationMs / 2);
       if (this.#chance.happens(0.5)) this.#schedule.after(afterMs, () => this.#repeat(message));
     }
+    for (const { atMs, byMs } of plan.clockJumps) {
+      this.#schedule.after(atMs, () => this.#jump(byMs));
+    }
     const { crowded } = plan;
     if (crowded === undefined) return;
     this.#schedule.after(crowded.fromMs, () => {
@@ -258,8 +265,15 @@ class World {
     };
   }
 
+  #jump(byMs: number): void {
+    if (Math.abs(this.#jumpedMs + byMs) > JUMPED_MS_MAX) return;
+    this.#jumpedMs += byMs;
+    this.#schedule.jump(byMs);
+    this.#event(`the clock jumps by ${byMs} ms`);
+  }
+
   #resend(): void {
-    const known = this.#sent.filter((message) => this.#mayRepeat(message));
+    const known = [...this.#sent.keys()].filter((message) => this.#mayRepeat(message));
     if (known.length > 0) this.#send(known[this.#chance.integer(0, known.length - 1)]!);
   }
 
@@ -267,16 +281,17 @@ class World {
     if (this.#mayRepeat(message)) this.#send(message);
   }
 
-  /** Only within the time for which the collector promises to know a body. */
+  /** Only within the time for which the collector promises to know a body, by any clock. */
   #mayRepeat(message: Message): boolean {
-    const ageMs = this.#schedule.epochMs - message.firstSentMs;
+    const { agedMs } = this.#schedule;
+    const ageMs = agedMs - (this.#sent.get(message) ?? agedMs);
     return ageMs < this.#plan.wal.notesKeptMs * 0.8;
   }
 
   #send(message: Message): void {
     const collector = this.#collector;
     if (collector === undefined || !collector.isReady) return;
-    if (!this.#sent.includes(message)) this.#sent.push(message);
+    if (!this.#sent.has(message)) this.#sent.set(message, this.#schedule.agedMs);
     this.truth.sent(message);
     this.#event(`send ${message.number}`);
     this.#unanswered.add(message);
