@@ -1,6 +1,10 @@
 /**
  * What the server takes on at the same time: requests and body bytes. Everything counted in is
  * counted out by the ticket's one release, whatever became of the request.
+ *
+ * Tenants share a limit as queues share the buffer of a switch (dynamic thresholds, Choudhury and
+ * Hahne 1998): each may hold as much as it leaves free. So one alone has half, two that flood have
+ * a third each, and whoever comes next always finds room.
  */
 import { CodedError } from '../base/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -21,11 +25,31 @@ export interface AdmissionTicket {
   readonly release: () => void;
 }
 
+interface Held {
+  requests: number;
+  bytes: number;
+}
+
+const KINDS = {
+  requests: {
+    what: 'Requests',
+    setting: 'SCRUBJAY_INGEST_MAX_INFLIGHT_REQUESTS',
+    limitOf: (limits: AdmissionLimits) => limits.inflightRequestsMax,
+  },
+  bytes: {
+    what: 'Body bytes',
+    setting: 'SCRUBJAY_INGEST_MAX_INFLIGHT_BYTES',
+    limitOf: (limits: AdmissionLimits) => limits.inflightBytesMax,
+  },
+};
+const NO_TENANT = '';
+
 export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #metrics: Pick<Metrics, 'inflightRequests' | 'inflightBytes'>;
-  #requests = 0;
-  #bytes = 0;
+  readonly #all: Held = { requests: 0, bytes: 0 };
+  /** Of tenants with a request in flight. */
+  readonly #tenants = new Map<string, Held>();
   #closed = false;
 
   constructor(
@@ -41,52 +65,60 @@ export class Admission {
     this.#closed = true;
   }
 
-  /** @throws CodedError SCRUBJAY_ERR_DRAINING, SCRUBJAY_ERR_OVERLOADED */
-  enter(): AdmissionTicket {
+  /**
+   * @param tenant empty: there are no tenants, the whole limit is for everybody
+   * @throws CodedError SCRUBJAY_ERR_DRAINING, SCRUBJAY_ERR_OVERLOADED
+   */
+  enter(tenant = NO_TENANT): AdmissionTicket {
     if (this.#closed) throw new CodedError('SCRUBJAY_ERR_DRAINING');
-    if (this.#requests >= this.#limits.inflightRequestsMax) {
-      throw new CodedError('SCRUBJAY_ERR_OVERLOADED', {
-        what: 'Requests',
-        actual: this.#requests,
-        limit: this.#limits.inflightRequestsMax,
-        setting: 'SCRUBJAY_INGEST_MAX_INFLIGHT_REQUESTS',
-      });
-    }
-    this.#requests++;
-    this.#metrics.inflightRequests.set(this.#requests);
-    let held = 0;
+    const held = this.#tenants.get(tenant) ?? { requests: 0, bytes: 0 };
+    this.#check('requests', tenant, held, 1);
+    this.#tenants.set(tenant, held);
+    this.#count(held, 1, 0);
+    let mine = 0;
     let released = false;
     return {
-      grow: (more) => {
-        this.#take(more);
-        held += more;
+      grow: (bytes) => {
+        this.#check('bytes', tenant, held, bytes);
+        this.#count(held, 0, bytes);
+        mine += bytes;
       },
       release: () => {
         if (released) return;
         released = true;
-        this.#give(held);
+        this.#count(held, -1, -mine);
+        if (held.requests === 0) this.#tenants.delete(tenant);
       },
     };
   }
 
-  #take(bytes: number): void {
-    const actual = this.#bytes + bytes;
-    if (actual > this.#limits.inflightBytesMax) {
-      throw new CodedError('SCRUBJAY_ERR_OVERLOADED', {
-        what: 'Body bytes',
-        actual,
-        limit: this.#limits.inflightBytesMax,
-        setting: 'SCRUBJAY_INGEST_MAX_INFLIGHT_BYTES',
-      });
+  #check(kind: keyof Held, tenant: string, held: Held, more: number): void {
+    const { what, setting, limitOf } = KINDS[kind];
+    const limit = limitOf(this.#limits);
+    const free = limit - this.#all[kind] - more;
+    // Of requests those that are in flight are named, of bytes also those that would be.
+    const added = kind === 'bytes' ? more : 0;
+    if (free < 0) {
+      const actual = this.#all[kind] + added;
+      throw new CodedError('SCRUBJAY_ERR_OVERLOADED', { what, actual, limit, setting });
     }
-    this.#bytes = actual;
-    this.#metrics.inflightBytes.set(actual);
+    // The first request of a tenant is only refused when there is no room at all.
+    const isFirst = kind === 'requests' && held.requests === 0;
+    if (tenant === NO_TENANT || isFirst || held[kind] + more <= free) return;
+    throw new CodedError('SCRUBJAY_ERR_OVERLOADED', {
+      what: `${what} of tenant ${tenant}`,
+      actual: held[kind] + added,
+      limit: free,
+      setting,
+    });
   }
 
-  #give(bytes: number): void {
-    this.#requests--;
-    this.#bytes -= bytes;
-    this.#metrics.inflightRequests.set(this.#requests);
-    this.#metrics.inflightBytes.set(this.#bytes);
+  #count(held: Held, requests: number, bytes: number): void {
+    held.requests += requests;
+    held.bytes += bytes;
+    this.#all.requests += requests;
+    this.#all.bytes += bytes;
+    this.#metrics.inflightRequests.set(this.#all.requests);
+    this.#metrics.inflightBytes.set(this.#all.bytes);
   }
 }

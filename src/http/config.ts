@@ -35,14 +35,14 @@ export const httpSettings = {
     env: 'SCRUBJAY_INGEST_MAX_INFLIGHT_BYTES',
     default: 64 * 1024 ** 2,
     min: 1024,
-    doc: 'Body bytes handled at the same time; above it requests are answered 503',
+    doc: 'Body bytes handled at the same time, then 503; a tenant may have what it leaves free',
   }),
   inflightRequestsMax: integer({
     env: 'SCRUBJAY_INGEST_MAX_INFLIGHT_REQUESTS',
     default: 2000,
     min: 1,
     unit: 'requests',
-    doc: 'Ingest requests handled at the same time; above it requests are answered 503',
+    doc: 'Ingest requests handled at the same time, then 503; shared likewise by tenants',
   }),
   keepAliveMs: durationMs({
     env: 'SCRUBJAY_KEEP_ALIVE',

@@ -1,13 +1,14 @@
 /**
  * How many queries may be in the storage at once. The others wait their turn: tenants one after
- * the other, the calls of a tenant in their order.
+ * the other, the calls of a tenant in their order. Of the places to wait a tenant may take as many
+ * as it leaves free, so that one who asks without end does not keep the others out.
  */
 import { CodedError } from '../base/errors.ts';
 
 export interface LimiterOptions {
   /** Calls at once (SCRUBJAY_QUERY_CONCURRENCY). */
   readonly concurrency: number;
-  /** Calls that wait, of all tenants; one more is refused. */
+  /** Calls that wait, of all tenants; one tenant alone may have half of them. */
   readonly queueMax: number;
 }
 
@@ -55,12 +56,14 @@ export class QueryLimiter {
 
   /** Resolves with the place of one that left. */
   #turn(tenant: string, signal: AbortSignal | undefined): Promise<void> {
-    const { concurrency, queueMax } = this.#options;
-    if (this.#waiting >= queueMax) {
+    const { queueMax } = this.#options;
+    const mine = this.#queues.get(tenant)?.size ?? 0;
+    const share = queueMax - this.#waiting;
+    if (mine >= share) {
       throw new CodedError('SCRUBJAY_ERR_OVERLOADED', {
-        what: 'Queries',
-        actual: this.#running + this.#waiting,
-        limit: concurrency + queueMax,
+        what: `Waiting queries of tenant ${tenant}`,
+        actual: mine,
+        limit: share,
         setting: 'SCRUBJAY_QUERY_CONCURRENCY',
       });
     }

@@ -18,6 +18,7 @@ import type { Activity, SelfTracer } from '../telemetry/self-tracing.ts';
 import { answerAccepted, answerOutcome } from './answers.ts';
 import { ClientFamilies } from './client-family.ts';
 import type { receiverSettings } from './config.ts';
+import { FairTurns } from './fair-turns.ts';
 
 /** What the path and the content type make probable; the content decides. */
 export interface FormatHint {
@@ -50,6 +51,8 @@ export interface Distributor {
   push(message: Message): PushOutcome | Promise<PushOutcome>;
   /** @throws CodedError SCRUBJAY_ERR_TENANT_MISSING, SCRUBJAY_ERR_TENANT_MALFORMED */
   tenantOf(header: string | undefined): string;
+  /** Are there tenants at all? */
+  readonly hasTenants: boolean;
   /** Why nothing can be taken now; asked before the body is read. */
   refusal(): CodedError | undefined;
 }
@@ -88,6 +91,7 @@ class Receiver {
   readonly #dependencies: ReceiverDependencies;
   readonly #partialStatus: number;
   readonly #clients = new ClientFamilies();
+  readonly #turns = new FairTurns();
   readonly #messages;
   readonly #messagesDropped;
   readonly #bytes;
@@ -117,10 +121,11 @@ class Receiver {
       const refusal = distributor.refusal();
       if (refusal !== undefined) throw refusal;
       const declared = declaredBytes(request.raw, limits.bodyBytesMax);
+      const tenant = distributor.tenantOf(firstHeader(request.raw, 'x-scope-orgid'));
       // Bytes count as they come: what a header declares holds no place.
-      ticket = admission.enter();
+      ticket = admission.enter(distributor.hasTenants ? tenant : undefined);
       const wire = await readBody(request.raw, declared, limits.bodyBytesMax, ticket.grow);
-      await this.#take(path, request, reply, wire, ticket, activity);
+      await this.#take(path, tenant, request, reply, wire, ticket, activity);
       activity.tag('http.status_code', reply.statusCode);
     } catch (error) {
       this.#messagesDropped.inc();
@@ -136,6 +141,7 @@ class Receiver {
 
   async #take(
     path: FormatHint['path'],
+    tenant: string,
     request: FastifyRequest,
     reply: FastifyReply,
     wire: Buffer,
@@ -145,7 +151,6 @@ class Receiver {
     const { distributor, detect, limits, metrics, clock } = this.#dependencies;
     const { headers } = request;
     const beganMs = clock.monotonicMs();
-    const tenant = distributor.tenantOf(firstHeader(request.raw, 'x-scope-orgid'));
     const encoding = headers['content-encoding'];
     const body = await inflate(wire, encoding, limits.inflatedBytesMax, ticket.grow);
     // Zipkin's own words; of protobuf, an empty message is what reporters send on every flush.
@@ -160,6 +165,7 @@ class Receiver {
     this.#bytes.inc(body.length);
     activity.tag('bytes', body.length);
     this.#messageBytes.set(body.length);
+    if (distributor.hasTenants) await this.#turns.turn(tenant, body.length);
     const found = detect(body, { path, contentType: request.sentContentType });
     if ('message' in found) throw new CodedError('SCRUBJAY_ERR_FORMAT', { detail: found.message });
     const outcome = await distributor.push({

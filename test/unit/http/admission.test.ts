@@ -36,6 +36,35 @@ describe('Admission', () => {
     admission.enter().grow(1000);
   });
 
+  test('a tenant may hold as many bytes as it leaves free', () => {
+    const admission = newAdmission();
+    const flood = admission.enter('flood');
+    flood.grow(500);
+    expect(() => {
+      flood.grow(1);
+    }).toThrow(/Body bytes of tenant flood in flight: 501, limit 499 .*INFLIGHT_BYTES/);
+    const small = admission.enter('small');
+    small.grow(250);
+    expect(() => {
+      small.grow(1);
+    }).toThrow(/Body bytes of tenant small in flight: 251, limit 249/);
+    flood.release();
+    small.grow(250);
+  });
+
+  test('a tenant may have as many requests as it leaves free, and at least one', () => {
+    const metrics = createMetrics();
+    const admission = new Admission({ inflightRequestsMax: 6, inflightBytesMax: 1000 }, metrics);
+    const flood = [1, 2, 3].map(() => admission.enter('flood'));
+    expect(() => admission.enter('flood')).toThrow(
+      /Requests of tenant flood in flight: 3, limit 2 .*INFLIGHT_REQUESTS/,
+    );
+    for (const tenant of ['a', 'b', 'c']) admission.enter(tenant);
+    expect(() => admission.enter('d')).toThrow(/Requests in flight: 6, limit 6/);
+    flood[0]!.release();
+    admission.enter('d');
+  });
+
   test('closed, it refuses everything', () => {
     const admission = newAdmission();
     admission.close();
@@ -73,6 +102,27 @@ describe('in flight over HTTP', () => {
     expect((await first).status).toBe(202);
     expect(await inflight(metrics)).toEqual([0, 0]);
     expect((await post(port, '[3]')).status).toBe(202);
+  });
+
+  test('a tenant that fills its share is refused, and its neighbour is served', async () => {
+    const { port, distributor } = await startServer({ config: { inflightRequestsMax: 4 } });
+    distributor.hasTenants = true;
+    const held = deferred<PushOutcome>();
+    const pushed = [deferred<void>(), deferred<void>()];
+    distributor.outcome = () => {
+      pushed[distributor.messages.length - 1]?.resolve();
+      return held.promise;
+    };
+    const as = (tenant: string, body: string) => post(port, body, { 'x-scope-orgid': tenant });
+    const flood = [as('flood', '[1]'), as('flood', '[2]')];
+    await Promise.all(pushed.map(({ promise }) => promise));
+    const refused = await as('flood', '[3]');
+    expect(refused.status).toBe(503);
+    expect(refused.body).toContain('Requests of tenant flood in flight: 2, limit 1');
+    distributor.outcome = () => ({ kind: 'accepted' });
+    expect((await as('small', '[4]')).status).toBe(202);
+    held.resolve({ kind: 'accepted' });
+    expect((await Promise.all(flood)).map(({ status }) => status)).toEqual([202, 202]);
   });
 
   test('a refused connection that is kept serves the next request', async () => {

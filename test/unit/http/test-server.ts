@@ -42,6 +42,7 @@ export class FakeDistributor {
   readonly messages: Message[] = [];
   outcome: () => PushOutcome | Promise<PushOutcome> = () => ({ kind: 'accepted' });
   refused: CodedError | undefined;
+  hasTenants = false;
 
   push(message: Message): PushOutcome | Promise<PushOutcome> {
     this.messages.push(message);

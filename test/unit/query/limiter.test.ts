@@ -47,18 +47,19 @@ describe('QueryLimiter', () => {
     expect(order).toEqual(['a1', 'a2', 'b1', 'c1', 'a3', 'b2', 'a4']);
   });
 
-  test('refuses more than may wait', async () => {
-    const limiter = new QueryLimiter({ concurrency: 1, queueMax: 1 });
-    const { run, end } = started(limiter);
-    const first = run('1');
-    const second = run('2');
-    await expect(run('3')).rejects.toMatchObject({
+  test('refuses a tenant that would take more places to wait than it leaves free', async () => {
+    const limiter = new QueryLimiter({ concurrency: 1, queueMax: 4 });
+    const { order, run, end } = started(limiter);
+    const flood = ['a1', 'a2', 'a3'].map((name) => run(name));
+    await expect(run('a4')).rejects.toMatchObject({
       code: 'SCRUBJAY_ERR_OVERLOADED',
-      message: 'Queries in flight: 2, limit 2 (SCRUBJAY_QUERY_CONCURRENCY)',
+      message: 'Waiting queries of tenant a in flight: 2, limit 2 (SCRUBJAY_QUERY_CONCURRENCY)',
     });
-    await end('1');
-    await end('2');
-    expect(await Promise.all([first, second])).toEqual(['1', '2']);
+    const others = [run('b1', 'b'), run('c1', 'c')];
+    await expect(run('d1', 'd')).rejects.toMatchObject({ code: 'SCRUBJAY_ERR_OVERLOADED' });
+    for (const name of ['a1', 'a2', 'b1', 'c1', 'a3']) await end(name);
+    await Promise.all([...flood, ...others]);
+    expect(order).toEqual(['a1', 'a2', 'b1', 'c1', 'a3']);
   });
 
   test('forgets one that gives up waiting', async () => {
