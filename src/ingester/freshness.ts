@@ -5,21 +5,26 @@
  *
  * The open segment is closed for a query at once when the inserter is idle. While an insert runs,
  * queries gather, and one close serves them all.
+ *
+ * As long as they are not too many, they are not waited for, but read from the log.
  */
 import type { Clock } from '../base/clock.ts';
-import type { FreshnessBarrier, FreshnessWait } from '../model/span-sink.ts';
+import type { FreshnessBarrier, FreshnessWait, NarrowScope } from '../model/span-sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Inserter } from './inserter.ts';
 import type { SegmentLog } from './segment-log.ts';
 import type { UnstoredRows } from './unstored-rows.ts';
 
+/** Of blocks that are read for one query; it waits for more. */
+const UNSTORED_BYTES_MAX = 16 * 1024 ** 2;
+
 export interface FreshnessOptions {
-  readonly log: Pick<SegmentLog, 'hasOpenRows' | 'closeOpen'>;
+  readonly log: Pick<SegmentLog, 'hasOpenRows' | 'closeOpen' | 'read'>;
   readonly inserter: Pick<Inserter, 'addedRows' | 'doneRows' | 'settledRows' | 'idle'>;
   /** Rows durable until now, of earlier processes too. */
   readonly durableRows: () => number;
-  readonly unstored: Pick<UnstoredRows, 'rowsFor' | 'stored'>;
+  readonly unstored: Pick<UnstoredRows, 'rowsFor' | 'runsOf' | 'stored'>;
   /** The longest wait of a query; 0: queries do not wait. */
   readonly waitMs: number;
   readonly clock: Clock;
@@ -58,6 +63,28 @@ export class Freshness implements FreshnessBarrier {
     if (inserter.settledRows >= rows || waitMs <= waitedMs) return Promise.resolve(false);
     if (signal?.aborted === true) return Promise.resolve(false);
     return this.#wait(rows, waitMs - waitedMs, signal);
+  }
+
+  async unstored(scope: NarrowScope, until: number): Promise<Buffer[] | undefined> {
+    const { inserter, unstored, log, logger } = this.#options;
+    const runs = unstored.runsOf(scope, until);
+    const blocks: Buffer[] = [];
+    let bytesLeft = UNSTORED_BYTES_MAX;
+    for (const { batch, offset, lengths, endRow } of runs ?? []) {
+      const bytes = lengths.reduce((sum, length) => sum + length, 0);
+      bytesLeft -= bytes;
+      if (bytesLeft < 0) return undefined;
+      const read = await log.read(batch, offset, bytes).catch((error: unknown) => {
+        logger.warn({ err: error }, 'The log could not be read for a query: it waits for storage');
+      });
+      if (read === undefined && inserter.doneRows < endRow) return undefined;
+      let at = 0;
+      for (const length of lengths) {
+        if (read !== undefined) blocks.push(read.subarray(at, at + length));
+        at += length;
+      }
+    }
+    return runs && blocks;
   }
 
   /** To be called when the inserter's doneRows or idle may have changed. */

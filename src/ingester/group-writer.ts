@@ -170,11 +170,13 @@ export class GroupWriter implements SpanSink {
     if (rows === 0) return undefined;
     metrics.walGroupRequests.observe(group.requests);
     let batchId: bigint;
+    let bytes: number;
     try {
       const reserved = log.batchFor(rows, batch.bytes);
       batchId = typeof reserved === 'bigint' ? reserved : await reserved;
       tracer.claim(batchId, traced);
       const block = this.#encode(batch, batchId);
+      bytes = block.byteLength;
       await log.append([block], { rows, days: batch.days(), note: group.notes });
     } catch (error) {
       if (error instanceof CodedError) return error;
@@ -183,15 +185,15 @@ export class GroupWriter implements SpanSink {
     }
     this.#durableRows += rows;
     ledger.accept(rows);
-    this.#observe(batch, batchId);
+    this.#observe(batch, batchId, bytes);
     return undefined;
   }
 
   /** The spans are durable, whatever observers make of them. */
-  #observe(batch: SpanBatch, batchId: bigint): void {
+  #observe(batch: SpanBatch, batchId: bigint, bytes: number): void {
     const { observers, logger } = this.#options;
     try {
-      for (const observer of observers) observer.observe(batch, batchId);
+      for (const observer of observers) observer.observe(batch, batchId, bytes);
     } catch (error) {
       logger.error({ err: error, rows: batch.rows }, 'A group of spans was not observed: a bug');
     }

@@ -10,7 +10,7 @@ import type { CodedError } from '../base/errors.ts';
 import type { SpanLimits } from '../model/limits.ts';
 import type { SpanBatch } from '../model/span-batch.ts';
 import type { SpanObserver } from '../model/span-observer.ts';
-import type { FreshnessBarrier, FreshnessWait, SpanSink } from '../model/span-sink.ts';
+import type { FreshnessBarrier, FreshnessWait, NarrowScope, SpanSink } from '../model/span-sink.ts';
 import type { BlockCutter, BlockEncoder, SpanWriter } from '../storage/contract.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -115,6 +115,10 @@ export class Ingester implements SpanSink, FreshnessBarrier {
 
   fresh(wait?: FreshnessWait): Promise<boolean> {
     return this.#freshness.fresh(wait);
+  }
+
+  unstored(scope: NarrowScope, until: number): Promise<Buffer[] | undefined> {
+    return this.#freshness.unstored(scope, until);
   }
 
   /** Closed segments not yet in storage, oldest first; their age is what operators watch. */

@@ -41,6 +41,11 @@ export interface SegmentLog {
    * @throws CodedError when not durable: the rows will not be in any closed segment
    */
   append(chunks: readonly Uint8Array[], meta: BlockMeta): Promise<void>;
+  /**
+   * So many bytes from `offset` of what was appended to a segment. Undefined when it is not in the
+   * log as it was written, or not any more: it was stored, set aside or divided.
+   */
+  read(batch: bigint, offset: number, bytes: number): Promise<Buffer | undefined>;
   /** Closes the open segment if it has rows, after an append that was promised or is running. */
   closeOpen(): Promise<void>;
   /** For segments that are in storage. May be called again when it rejected. */

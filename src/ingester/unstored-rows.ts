@@ -1,12 +1,12 @@
 /**
  * What is known of the rows that are durable and not yet in storage: by thousands of them, between
- * which times they are and which traces they may be of. Most queries look elsewhere, and need not
- * wait for them.
+ * which times they are, which traces they may be of, and where in the log they are. Most queries
+ * look elsewhere and need not wait for them, and those that do not can read them from the log.
  */
 import { BloomFilter } from '../model/bloom-filter.ts';
 import { TIMESTAMP_US_MAX, type SpanBatch } from '../model/span-batch.ts';
 import type { SpanObserver } from '../model/span-observer.ts';
-import type { QueryScope } from '../model/span-sink.ts';
+import type { NarrowScope, QueryScope } from '../model/span-sink.ts';
 
 const CHUNK_ROWS = 8192;
 /** 32 KiB: beside 8,192 traces, two in ten thousand that are not there look as if they were. */
@@ -27,6 +27,21 @@ interface Chunk {
   maxUs: number;
   /** Has spans without a timestamp, which count at any time. */
   untimed: boolean;
+  readonly runs: Run[];
+}
+
+/** Blocks one behind the other in a segment of the log. */
+interface Run {
+  readonly batch: bigint;
+  readonly offset: number;
+  /** Of the blocks, in bytes. */
+  readonly lengths: number[];
+}
+
+/** Where rows may be. */
+export interface UnstoredRun extends Run {
+  /** When so many rows are in storage, all of these are. */
+  readonly endRow: number;
 }
 
 export class UnstoredRows implements SpanObserver {
@@ -36,6 +51,9 @@ export class UnstoredRows implements SpanObserver {
   /** Of the rows before nothing is known. */
   #unknownRows = 0;
   #rows = 0;
+  /** Where the next block will be, if it goes to the same segment. */
+  #batch = -1n;
+  #offset = 0;
 
   /** Rows of an earlier process: before the first is observed. */
   recover(rows: number): void {
@@ -43,10 +61,18 @@ export class UnstoredRows implements SpanObserver {
     this.#unknownRows = this.#rows;
   }
 
-  observe(batch: SpanBatch): void {
+  observe(batch: SpanBatch, batchId: bigint, bytes: number): void {
     const end = this.#rows + batch.rows;
+    if (batchId !== this.#batch) this.#offset = 0;
+    this.#batch = batchId;
+    const offset = this.#offset;
+    this.#offset += bytes;
     try {
-      this.#add(batch);
+      this.#add(batch, (chunk) => {
+        const last = chunk.runs.at(-1);
+        if (last?.batch === batchId) last.lengths.push(bytes);
+        else chunk.runs.push({ batch: batchId, offset, lengths: [bytes] });
+      });
     } catch (error) {
       // Of none anything is known then: they are waited for by all.
       this.#chunks = [];
@@ -62,12 +88,24 @@ export class UnstoredRows implements SpanObserver {
    */
   rowsFor(scope: QueryScope, until: number): number {
     if (scope === 'all' || until > this.#rows) return until;
-    const mayHold = 'traces' in scope ? holderOf(scope.traces) : holderAt(scope);
+    const mayHold = mayHoldOf(scope);
     for (let n = this.#chunks.length - 1; n >= 0; n--) {
       const chunk = this.#chunks[n]!;
       if (chunk.firstRow < until && mayHold(chunk)) return Math.min(until, chunk.endRow);
     }
     return Math.min(until, this.#unknownRows);
+  }
+
+  /**
+   * Where those of the first `until` rows may be that are in scope and not in storage; undefined
+   * when that is not known of some. Neighbours may have the same block.
+   */
+  runsOf(scope: NarrowScope, until: number): UnstoredRun[] | undefined {
+    if (this.#unknownRows > 0 || until > this.#rows) return undefined;
+    const mayHold = mayHoldOf(scope);
+    return this.#chunks
+      .filter((chunk) => chunk.firstRow < until && mayHold(chunk))
+      .flatMap(({ runs, endRow }) => runs.map((run) => ({ ...run, endRow })));
   }
 
   /** The first so many rows are in storage. */
@@ -79,11 +117,16 @@ export class UnstoredRows implements SpanObserver {
     if (this.#unknownRows <= rows) this.#unknownRows = 0;
   }
 
-  #add(batch: SpanBatch): void {
+  /** @param addTo is called once with each chunk that gets rows of the batch */
+  #add(batch: SpanBatch, addTo: (chunk: Chunk) => void): void {
     const { rows, ts, traceLo } = batch;
     let chunk = this.#open();
+    if (rows > 0) addTo(chunk);
     for (let row = 0; row < rows; row++) {
-      if (this.#rows - chunk.firstRow >= CHUNK_ROWS) chunk = this.#newChunk();
+      if (this.#rows - chunk.firstRow >= CHUNK_ROWS) {
+        chunk = this.#newChunk();
+        addTo(chunk);
+      }
       const us = ts[2 * row]! + ts[2 * row + 1]! * TWO_32;
       if (us < chunk.minUs) chunk.minUs = us;
       if (us > chunk.maxUs) chunk.maxUs = us;
@@ -105,7 +148,7 @@ export class UnstoredRows implements SpanObserver {
     traces.clear();
     this.#spare = undefined;
     const [firstRow, endRow] = [this.#rows, this.#rows];
-    const chunk = { firstRow, endRow, traces, minUs: Infinity, maxUs: 0, untimed: false };
+    const chunk = { firstRow, endRow, traces, minUs: Infinity, maxUs: 0, untimed: false, runs: [] };
     this.#chunks.push(chunk);
     if (this.#chunks.length > CHUNKS_MAX) this.#unknownRows = this.#chunks.shift()!.endRow;
     return chunk;
@@ -113,6 +156,9 @@ export class UnstoredRows implements SpanObserver {
 }
 
 type MayHold = (chunk: Chunk) => boolean;
+
+const mayHoldOf = (scope: NarrowScope): MayHold =>
+  'traces' in scope ? holderOf(scope.traces) : holderAt(scope);
 
 function holderOf(traces: readonly bigint[]): MayHold {
   const words = traces.map((low) => [Number(BigInt.asUintN(32, low)), Number(low / TWO_32N)]);

@@ -21,9 +21,11 @@ export interface SpanSink {
   commit(rows: number, note: Uint8Array): Promise<void>;
 }
 
-/** All that a query looks at: everything, traces by the low 64 bits of their ids, or a time. */
-export type QueryScope =
-  | 'all'
+/** All that a query looks at. */
+export type QueryScope = 'all' | NarrowScope;
+
+/** Traces by the low 64 bits of their ids, or a time. */
+export type NarrowScope =
   | { readonly traces: readonly bigint[] }
   /** Epoch µs, both inclusive; spans without a timestamp are in it too. */
   | { readonly fromUs: number; readonly toUs: number };
@@ -48,4 +50,10 @@ export interface FreshnessBarrier {
    * aborted.
    */
   fresh(wait?: FreshnessWait): Promise<boolean>;
+  /**
+   * Blocks of the log, as a BlockEncoder made them, in which are those of the first `until` rows
+   * that are in scope and were not in storage when it was called, and any others.
+   * @returns undefined when they cannot be had: such rows must be waited for
+   */
+  unstored(scope: NarrowScope, until: number): Promise<Buffer[] | undefined>;
 }

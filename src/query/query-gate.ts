@@ -5,7 +5,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
-import type { FreshnessBarrier, QueryScope } from '../model/span-sink.ts';
+import type { FreshnessBarrier, NarrowScope, QueryScope } from '../model/span-sink.ts';
 import { StorageError } from '../storage/contract.ts';
 import type { ReadOptions } from '../storage/contract.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -93,6 +93,10 @@ export class QueryRun {
     const signal = AbortSignal.any([this.#signal, deadline.signal]);
     this.#calls++;
     try {
+      if (scope !== 'all') {
+        const answer = await this.#callWithLog(work, scope, signal);
+        if (answer !== undefined) return answer.value;
+      }
       const until = this.#durableRows;
       await barrier.fresh({ scope, until, waitedMs: this.#waitedMs, signal });
       this.#waitedMs += clock.monotonicMs() - startMs;
@@ -105,6 +109,21 @@ export class QueryRun {
       deadline.clear();
       this.#spentMs += clock.monotonicMs() - startMs;
     }
+  }
+
+  /** Waits for no row. @returns undefined when it must. */
+  #callWithLog<T>(
+    work: (options: ReadOptions) => Promise<T>,
+    scope: NarrowScope,
+    signal: AbortSignal,
+  ): Promise<{ value: T } | undefined> {
+    const { limiter, barrier } = this.#options;
+    const tenant = this.#tenant;
+    // Read in its turn: what waits holds no blocks.
+    return limiter.run(tenant, signal, async () => {
+      const unstored = await barrier.unstored(scope, this.#durableRows);
+      return unstored && { value: await work({ tenant, signal, unstored }) };
+    });
   }
 
   #leftMs(): number {

@@ -91,6 +91,8 @@ export interface SpanWriter {
 export interface ReadOptions {
   readonly tenant: string;
   readonly signal?: AbortSignal;
+  /** Blocks of its BlockEncoder: traces and candidates count their rows as if they were stored. */
+  readonly unstored?: readonly Buffer[];
 }
 
 export interface TraceReader {

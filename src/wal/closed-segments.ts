@@ -12,7 +12,7 @@ import { dropParts, writeParts, type Divide } from './division.ts';
 import { isMissing, removeIfThere, type WalFiles } from './files.ts';
 import { sideName } from './names.ts';
 import type { SentFile } from './recovery.ts';
-import type { ClosedSegment, KeptSegment, SegmentPaths } from './segment.ts';
+import type { ClosedSegment, KeptSegment, OpenSegment, SegmentPaths } from './segment.ts';
 import type { SegmentStock } from './stock.ts';
 
 interface Entry extends KeptSegment {
@@ -22,6 +22,8 @@ interface Entry extends KeptSegment {
   doubtful: boolean;
   /** Files that a division may have begun to write. */
   loose: SegmentPaths[];
+  /** It is being removed, set aside or divided: its file may hold anything. */
+  leaving: boolean;
   /** What a division has made ready: its last step was begun and can only be completed. */
   parts: readonly KeptSegment[] | undefined;
 }
@@ -70,10 +72,20 @@ export class ClosedSegments {
       ...kept,
       released,
       doubtful: false,
+      leaving: false,
       loose: [],
       parts: undefined,
     });
     this.bytes += kept.segment.bytes;
+  }
+
+  /** Of the data file of a segment, open or closed, as long as it holds what was appended. */
+  pathOf(batch: bigint, open: OpenSegment | undefined): string | undefined {
+    if (open?.batch === batch) return open.parts.data;
+    for (const [segment, { leaving }] of this.#entries) {
+      if (segment.batch === batch) return leaving ? undefined : segment.path;
+    }
+    return undefined;
   }
 
   /**
@@ -84,6 +96,7 @@ export class ClosedSegments {
   async remove(segment: ClosedSegment, recycle: boolean, notesSinceMs: number): Promise<void> {
     const entry = this.#entry(segment);
     const { paths, allocated, lastAppendMs } = entry;
+    entry.leaving = true;
     await entry.released;
     await this.#dropLoose(entry);
     const sent = this.#sentPath(entry);
@@ -107,6 +120,7 @@ export class ClosedSegments {
   async setAside(segment: ClosedSegment, why: string): Promise<void> {
     const entry = this.#entry(segment);
     const { paths, released } = entry;
+    entry.leaving = true;
     await released;
     await this.#dropLoose(entry);
     // The side file first: data without a side file is never delivered.
@@ -131,6 +145,7 @@ export class ClosedSegments {
     isLate: () => boolean,
   ): Promise<readonly ClosedSegment[]> {
     const entry = this.#entry(segment);
+    entry.leaving = true;
     await entry.released;
     if (entry.parts === undefined) {
       await this.#dropLoose(entry);

@@ -15,6 +15,7 @@ import type { Divide } from './division.ts';
 import { coded, diskFiles, errorCode, failure, isNoSpace, type WalFiles } from './files.ts';
 import { openFolder, type OpenedFolder } from './folder.ts';
 import { WalGauges, type WalState } from './gauges.ts';
+import { readLive } from './live-blocks.ts';
 import { Mender } from './mender.ts';
 import type { Note } from './notes.ts';
 import type { BlockMeta, ClosedSegment, OpenSegment } from './segment.ts';
@@ -80,7 +81,7 @@ export class Wal {
         const wal = new Wal({ ...options, files, random }, opened, unlock);
         await wal.#budget.sample(wal.#closed.bytes);
         await wal.#prepare();
-        wal.#show();
+        wal.state();
         return wal;
       } catch (error) {
         await unlock();
@@ -179,6 +180,12 @@ export class Wal {
     }
   }
 
+  /** Of what was appended to a segment; undefined when it is not in the log any more. */
+  read(batch: bigint, offset: number, bytes: number): Promise<Buffer | undefined> {
+    const pathOf = (): string | undefined => this.#closed.pathOf(batch, this.#open);
+    return readLive(this.#options.files, pathOf, offset, bytes);
+  }
+
   /** Closes the open segment if it has rows, after an append that was promised or is running. */
   closeOpen(): Promise<void> {
     if (this.#mender.poisoned.length > 0) this.#spawn(this.#mender.mend());
@@ -196,13 +203,13 @@ export class Wal {
     const space = this.#budget.state(this.#bytes(), this.#closed.size);
     const recycle = !this.#mender.noSpace && (space === 'ok' || space === 'spooling');
     await coded(this.#closed.remove(segment, recycle, this.#notesSinceMs()));
-    this.#show();
+    this.state();
   }
 
   /** Moves the segment's files to corrupt/: a person must look at them. */
   async setAside(segment: ClosedSegment, why: string): Promise<void> {
     await coded(this.#closed.setAside(segment, why));
-    this.#show();
+    this.state();
   }
 
   /** As ClosedSegments.divide. @throws {SCRUBJAY_ERR_WAL_FAILED} and what `divide` throws */
@@ -211,7 +218,7 @@ export class Wal {
     // Nothing of it may happen when the folder is another's.
     this.#spawn(dividing.then(ignore, ignore));
     const parts = await coded(dividing);
-    this.#show();
+    this.state();
     return parts;
   }
 
@@ -304,7 +311,7 @@ export class Wal {
       await this.#stock.prepare();
     } catch (error) {
       this.#mender.note(error, 'No new segment of the log can be made');
-      this.#show();
+      this.state();
     }
   }
 
@@ -312,8 +319,8 @@ export class Wal {
     this.#stopAge?.abort();
     this.#open = undefined;
     this.#mender.poison(segment, error);
-    this.#spawn(this.#mender.mend().then(() => this.#show()));
-    this.#show();
+    this.#spawn(this.#mender.mend().then(() => void this.state()));
+    this.state();
     return isNoSpace(error) ? this.#budget.noSpace(this.#bytes()) : failure(error);
   }
 
@@ -353,7 +360,7 @@ export class Wal {
     const isCut = this.#closed.size >= UNCUT_SEGMENTS_MAX;
     const allocated = isCut ? bytes : Math.max(bytes, parts.allocated);
     this.#closed.add({ segment, paths, recordsMax, allocated, lastAppendMs }, released);
-    this.#show();
+    this.state();
     try {
       this.onClosed(segment);
     } catch (error) {
@@ -389,9 +396,5 @@ export class Wal {
       this.#background.delete(kept);
     });
     this.#background.add(kept);
-  }
-
-  #show(): void {
-    this.#gauges.show(this.#currentState());
   }
 }

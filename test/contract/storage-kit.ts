@@ -30,6 +30,16 @@ export function describeStorage(name: string, create: (dir: string) => Storage):
       rmSync(dir, { recursive: true, force: true });
     });
 
+    const batchOf = (tenant: string, list: readonly JsonSpan[]): SpanBatch => {
+      const batch = new SpanBatch(LIMITS, 7);
+      batch.beginMessage(Buffer.from(tenant), LIMITS, NOW_US);
+      const text = JSON.stringify(list, (_, v: unknown) => (typeof v === 'bigint' ? String(v) : v));
+      decodeJsonV2(Buffer.from(text), batch, admitAll, new DecodeReport());
+      return batch;
+    };
+    /** What the log has of them: one block for each list. */
+    const blocksOf = (tenant: string, ...lists: JsonSpan[][]): Buffer[] =>
+      lists.map((list) => Buffer.from(storage.encoder.encode(batchOf(tenant, list), 0n)));
     /** A log segment of the spans: one block for each list. */
     const segmentOf = (tenant: string, ...lists: JsonSpan[][]): InsertSource => {
       const id = ++batches;
@@ -37,12 +47,7 @@ export function describeStorage(name: string, create: (dir: string) => Storage):
       const blocks: Uint8Array[] = [];
       let rows = 0;
       for (const list of lists) {
-        const batch = new SpanBatch(LIMITS, 7);
-        batch.beginMessage(Buffer.from(tenant), LIMITS, NOW_US);
-        const text = JSON.stringify(list, (_, v: unknown) =>
-          typeof v === 'bigint' ? String(v) : v,
-        );
-        decodeJsonV2(Buffer.from(text), batch, admitAll, new DecodeReport());
+        const batch = batchOf(tenant, list);
         blocks.push(Buffer.from(storage.encoder.encode(batch, id)));
         for (const [day, count] of batch.days()) days.set(day, (days.get(day) ?? 0) + count);
         rows += batch.rows;
@@ -52,9 +57,14 @@ export function describeStorage(name: string, create: (dir: string) => Storage):
       writeFileSync(path, Buffer.concat([content, Buffer.alloc(5000)]));
       return { batch: id, path, bytes: content.length, rows, days };
     };
-    const read = async (tenant: string, id: string, strict = true): Promise<JsonSpan[]> => {
+    const read = async (
+      tenant: string,
+      id: string,
+      strict = true,
+      unstored: readonly Buffer[] = [],
+    ): Promise<JsonSpan[]> => {
       const { key } = normalizeTraceId(id);
-      const spans = await storage.reader.trace(key, strict, { tenant });
+      const spans = await storage.reader.trace(key, strict, { tenant, unstored });
       return JSON.parse(spansJson(spans).toString()) as JsonSpan[];
     };
     const insert = (tenant: string, ...lists: JsonSpan[][]): Promise<void> =>
@@ -127,6 +137,31 @@ export function describeStorage(name: string, create: (dir: string) => Storage):
       await insert('any', ...spans);
       const got = await Promise.all(spans.flat().map((one) => read('any', String(one['traceId']))));
       expect(got.flat()).toEqual(spans.flat().map(oracleSpan));
+      const unstored = blocksOf('log', ...spans);
+      const fromLog = spans
+        .flat()
+        .map((one) => read('log', String(one['traceId']), true, unstored));
+      expect((await Promise.all(fromLog)).flat()).toEqual(spans.flat().map(oracleSpan));
+    });
+
+    test('finds rows of the log beside those that are stored, each once', async () => {
+      const traceId = '463ac35c9f6413ad48485a3953bb6124';
+      const span = (id: string, more: JsonSpan = {}): JsonSpan => ({ traceId, id, ...more });
+      const [one, two, three] = ['1', '2', '3'].map((digit) =>
+        span(digit.repeat(16), { timestamp: NOW_US + Number(digit) }),
+      );
+      const narrow = span('4'.repeat(16), { traceId: traceId.slice(16), timestamp: NOW_US + 4 });
+      const other = span('5'.repeat(16), { traceId: '9'.repeat(32) });
+      const blocks = blocksOf('log beside', [other], [one!, narrow], [two!]);
+      await insert('log beside', [three!, two!]);
+      const ofTrace = (strict: boolean) => read('log beside', traceId, strict, blocks);
+      expect(await ofTrace(true)).toEqual([one, two, three]);
+      expect(await ofTrace(false)).toEqual([one, two, three, narrow]);
+      expect(await read('nobody', traceId, true, blocks)).toEqual([]);
+      const lows = [BigInt(`0x${traceId.slice(16)}`)];
+      const options = { tenant: 'log beside', unstored: blocks };
+      const [many] = await storage.searcher.traces(lows, false, options);
+      expect(JSON.parse(spansJson(many!).toString())).toEqual([one, two, three, narrow]);
     });
 
     test('finds a 64-bit id alone, or with all that share its low bits, as asked', async () => {

@@ -9,13 +9,14 @@ import type { PushOutcome } from '../../src/distributor/outcome.ts';
 import { Ingester } from '../../src/ingester/ingester.ts';
 import { NativeBlockCutter } from '../../src/storage/clickhouse/native-cutter.ts';
 import { NativeBlockEncoder } from '../../src/storage/clickhouse/native-block.ts';
-import type { QueryScope } from '../../src/model/span-sink.ts';
+import type { NarrowScope, QueryScope } from '../../src/model/span-sink.ts';
 import { Ledger } from '../../src/telemetry/ledger.ts';
 import type { Logger } from '../../src/telemetry/logger.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { Wal } from '../../src/wal/wal.ts';
 import { noTracer } from '../unit/no-tracer.ts';
 import type { Message } from './messages.ts';
+import { readRows } from './native-rows.ts';
 import type { Plan } from './plan.ts';
 import type { SimulatedStorage, StorageWorld } from './simulated-storage.ts';
 
@@ -104,6 +105,13 @@ export class Collector {
 
   fresh(scope: QueryScope): Promise<boolean> {
     return this.#up().ingester.fresh({ scope });
+  }
+
+  /** Rows of the log beside those in storage; undefined: they must be waited for. */
+  async unstored(scope: NarrowScope): Promise<readonly string[] | undefined> {
+    const { ingester } = this.#up();
+    const blocks = await ingester.unstored(scope, ingester.durableRows);
+    return blocks?.flatMap((block) => readRows(block).map(({ text }) => text));
   }
 
   stop(deadlineMs: number): Promise<void> {

@@ -174,4 +174,28 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     source: 'this.#refused += spans;',
     bug: '',
   },
+  {
+    name: 'gives a query what it read from a file that serves another segment by then',
+    file: 'src/wal/live-blocks.ts',
+    source: 'pathOf() === path ? into : undefined',
+    bug: 'into',
+  },
+  {
+    name: 'gives a query what it read of a segment while it left the log',
+    file: 'src/wal/closed-segments.ts',
+    source: 'return leaving ? undefined : segment.path;',
+    bug: 'return segment.path;',
+  },
+  {
+    name: 'takes what is not in the log for stored',
+    file: 'src/ingester/freshness.ts',
+    source: 'if (read === undefined && inserter.doneRows < endRow) return undefined;',
+    bug: '',
+  },
+  {
+    name: 'looks for rows behind where they are in the log',
+    file: 'src/ingester/unstored-rows.ts',
+    source: 'this.#offset += bytes;',
+    bug: 'this.#offset += bytes + 1;',
+  },
 ];

@@ -318,15 +318,19 @@ class World {
     const collector = this.#collector;
     if (collector === undefined || !collector.isReady) return;
     const acked = this.truth.ackedMessages;
-    void this.#waitForFresh(collector, acked);
+    this.#waitForFresh(collector, acked).catch((error: unknown) => {
+      this.truth.problem(`query failed: ${String(error)}`);
+    });
   }
 
   async #waitForFresh(collector: Collector, acked: number): Promise<void> {
     const { scope, holds } = drawLook(this.#chance, this.#schedule.epochMs);
-    const isFresh = await collector.fresh(scope);
+    const inLog = scope === 'all' ? undefined : await collector.unstored(scope);
     if (!collector.alive) return;
-    this.#event(`query is ${isFresh ? 'fresh' : 'stale'}`);
-    if (isFresh) this.truth.checkFresh(acked, holds);
+    const isFresh = inLog !== undefined || (await collector.fresh(scope));
+    if (!collector.alive) return;
+    this.#event(`query is ${isFresh ? 'fresh' : 'stale'}, ${inLog?.length ?? 0} rows of the log`);
+    if (isFresh) this.truth.checkFresh(acked, holds, new Set(inLog));
   }
 
   /** `scrubjay wal retry`, which may end at any moment too. */

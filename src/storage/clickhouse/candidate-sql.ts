@@ -197,7 +197,7 @@ class CandidateSql {
 }
 
 /** The parts of the window that are as near to its ends as the rows reach beyond them. */
-function edgesOf(window: TimeRange, rows: TimeRange): TimeRange[] {
+export function edgesOf(window: TimeRange, rows: TimeRange): TimeRange[] {
   const before = window.fromUs - rows.fromUs;
   const after = rows.toUs - window.toUs;
   const edges: TimeRange[] = [];

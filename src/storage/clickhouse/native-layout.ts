@@ -1,7 +1,7 @@
 /**
  * Reads the columns of a Native block (grammar in block-buffer.ts) without decoding them, so that
- * some of their rows can be written again. Knows the types of `spans`, by whichever version of the
- * program or of ClickHouse they were written.
+ * some of their rows can be written again, as Native or as RowBinary. Knows the types of `spans`,
+ * by whichever version of the program or of ClickHouse they were written.
  */
 import type { BlockBuffer } from './block-buffer.ts';
 
@@ -11,6 +11,8 @@ export interface Values {
   prefix(out: BlockBuffer): void;
   /** Writes the values with these numbers, in their order. */
   take(out: BlockBuffer, picks: readonly number[]): void;
+  /** Writes one value as RowBinary has it (grammar in row-reader.ts). */
+  row(out: BlockBuffer, pick: number): void;
 }
 
 /** @throws RangeError beyond the end */
@@ -128,14 +130,15 @@ function forRuns(picks: readonly number[], use: (from: number, to: number) => vo
   }
 }
 
-class FixedValues implements Values {
-  readonly #values: Buffer;
+export class FixedValues implements Values {
+  /** One behind the other. */
+  readonly bytes: Buffer;
   readonly #width: number;
 
   constructor(reader: NativeReader, width: number, count: number) {
     const from = reader.skip(width * count);
     this.#width = width;
-    this.#values = reader.bytes.subarray(from, reader.at);
+    this.bytes = reader.bytes.subarray(from, reader.at);
   }
 
   prefix(): void {
@@ -145,13 +148,18 @@ class FixedValues implements Values {
   take(out: BlockBuffer, picks: readonly number[]): void {
     const width = this.#width;
     forRuns(picks, (from, to) => {
-      out.bytes(this.#values.subarray(from * width, to * width), (to - from) * width);
+      out.bytes(this.bytes.subarray(from * width, to * width), (to - from) * width);
     });
+  }
+
+  row(out: BlockBuffer, pick: number): void {
+    const width = this.#width;
+    out.bytes(this.bytes.subarray(pick * width, (pick + 1) * width), width);
   }
 }
 
 /** Strings with their lengths before them. */
-class StringValues implements Values {
+export class StringValues implements Values {
   readonly #bytes: Buffer;
   /** Where each begins, and where the last ends. */
   readonly #starts: Float64Array;
@@ -179,17 +187,31 @@ class StringValues implements Values {
       out.bytes(this.#bytes.subarray(from, to), to - from);
     });
   }
+
+  row(out: BlockBuffer, pick: number): void {
+    const from = this.#starts[pick]!;
+    const to = this.#starts[pick + 1]!;
+    out.bytes(this.#bytes.subarray(from, to), to - from);
+  }
+
+  /** @param value with its length before it */
+  equals(pick: number, value: Buffer): boolean {
+    const from = this.#starts[pick]!;
+    const to = this.#starts[pick + 1]!;
+    return to - from === value.byteLength && value.compare(this.#bytes, from, to) === 0;
+  }
 }
 
 /** Of the keys only those in use are written again: many parts may have few rows each. */
-class DictionaryValues implements Values {
+export class DictionaryValues implements Values {
+  /** The number of the key of each value. */
+  readonly index: Uint32Array;
   readonly #keys: StringValues | undefined;
   readonly #keyCount: number = 0;
-  readonly #index: Uint32Array;
 
   constructor(reader: NativeReader, count: number) {
     if (count > reader.bytes.byteLength) throw new RangeError('more values than bytes');
-    this.#index = new Uint32Array(count);
+    this.index = new Uint32Array(count);
     if (count === 0) return;
     const width = 1 << (reader.uint64() & 0xff);
     this.#keyCount = reader.uint64();
@@ -199,7 +221,7 @@ class DictionaryValues implements Values {
     for (let i = 0; i < count; i++) {
       const key = reader.bytes.readUIntLE(from + width * i, width);
       if (key >= this.#keyCount) throw new RangeError('a key that is not there');
-      this.#index[i] = key;
+      this.index[i] = key;
     }
   }
 
@@ -215,17 +237,28 @@ class DictionaryValues implements Values {
     out.lowCardinalityIndex(index, index.length, keys.length);
   }
 
+  row(out: BlockBuffer, pick: number): void {
+    this.#keys?.row(out, this.index[pick]!);
+  }
+
+  /** @param key with its length before it. @returns its number, -1: no value has it */
+  numberOf(key: Buffer): number {
+    for (let n = 0; n < this.#keyCount; n++) if (this.#keys!.equals(n, key)) return n;
+    return -1;
+  }
+
   #used(picks: readonly number[]): { keys: number[]; index: Uint32Array } {
-    const keys = [...new Set(picks.map((pick) => this.#index[pick]!))];
+    const keys = [...new Set(picks.map((pick) => this.index[pick]!))];
     const places = new Map(keys.map((key, place) => [key, place]));
-    return { keys, index: Uint32Array.from(picks, (pick) => places.get(this.#index[pick]!)!) };
+    return { keys, index: Uint32Array.from(picks, (pick) => places.get(this.index[pick]!)!) };
   }
 }
 
 /** Array(T), and Map(K, V) as the arrays of its keys and of its values. */
-class ArrayValues implements Values {
+export class ArrayValues implements Values {
+  /** Of keys and of values for a Map. */
+  readonly elements: readonly Values[];
   readonly #ends: Float64Array;
-  readonly #elements: readonly Values[];
 
   constructor(reader: NativeReader, elements: readonly Layout[], count: number) {
     if (count * 8 > reader.bytes.byteLength) throw new RangeError('more arrays than bytes');
@@ -235,22 +268,35 @@ class ArrayValues implements Values {
     if (this.#ends.some((end, row) => row > 0 && end < this.#ends[row - 1]!)) {
       throw new RangeError('an array that ends before it begins');
     }
-    this.#elements = elements.map((layout) => readValues(reader, layout, total));
+    this.elements = elements.map((layout) => readValues(reader, layout, total));
   }
 
   prefix(out: BlockBuffer): void {
-    for (const element of this.#elements) element.prefix(out);
+    for (const element of this.elements) element.prefix(out);
   }
 
   take(out: BlockBuffer, picks: readonly number[]): void {
     const inner: number[] = [];
     const ends = new Uint32Array(picks.length);
     for (const [place, pick] of picks.entries()) {
-      const from = pick === 0 ? 0 : this.#ends[pick - 1]!;
-      for (let element = from; element < this.#ends[pick]!; element++) inner.push(element);
+      const { from, to } = this.range(pick);
+      for (let element = from; element < to; element++) inner.push(element);
       ends[place] = inner.length;
     }
     out.offsets(ends, picks.length);
-    for (const element of this.#elements) element.take(out, inner);
+    for (const element of this.elements) element.take(out, inner);
+  }
+
+  row(out: BlockBuffer, pick: number): void {
+    const { from, to } = this.range(pick);
+    out.varuint(to - from);
+    for (let element = from; element < to; element++) {
+      for (const values of this.elements) values.row(out, element);
+    }
+  }
+
+  /** Which elements are of a row: the first, and the one behind the last. */
+  range(row: number): { from: number; to: number } {
+    return { from: row === 0 ? 0 : this.#ends[row - 1]!, to: this.#ends[row]! };
   }
 }

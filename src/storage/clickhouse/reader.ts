@@ -5,6 +5,7 @@ import type { TraceKey } from '../../model/trace-id.ts';
 import type { ReadOptions, TraceReader } from '../contract.ts';
 import type { Client, ReadLimits } from './client.ts';
 import { RowReader, SPAN_SELECT } from './row-reader.ts';
+import { unstoredSpans } from './unstored-spans.ts';
 import { wholeTrace } from './whole-trace.ts';
 
 /**
@@ -39,7 +40,9 @@ export class ClickHouseTraceReader implements TraceReader {
         ...(options.signal === undefined ? {} : { signal: options.signal }),
       },
     );
-    return wholeTrace(new RowReader(answer).spans());
+    const stored = new RowReader(answer).spans();
+    const wanted = { tenant: options.tenant, lows: [key.lo], high: strict ? key.hi : undefined };
+    return wholeTrace([...stored, ...unstoredSpans(options.unstored ?? [], wanted)]);
   }
 
   async countRows(signal?: AbortSignal): Promise<number> {

@@ -21,14 +21,14 @@ import { SPAN_KINDS } from '../../model/span.ts';
 import type { Annotation, Endpoint, Span } from '../../model/span.ts';
 
 /** What a row holds, in this order. */
-export const SPAN_SELECT = [
+export const SPAN_COLUMNS = [
   'trace_hi',
   'trace_lo',
   'parent_id',
   'id',
   'kind',
   'flags',
-  'toUnixTimestamp64Micro(ts)',
+  'ts',
   'duration',
   'name',
   'service',
@@ -43,7 +43,12 @@ export const SPAN_SELECT = [
   'ann_value',
   'tags',
   'exact',
-].join(',');
+] as const;
+
+/** The same for a statement; `ts` as the number that it is. */
+export const SPAN_SELECT = SPAN_COLUMNS.map((name) =>
+  name === 'ts' ? 'toUnixTimestamp64Micro(ts)' : name,
+).join(',');
 
 const TWO_32 = 4_294_967_296;
 const HIGH_WORD_SAFE = 2 ** 20;

@@ -13,6 +13,8 @@ import { SPANS_TABLE } from './ddl.ts';
 import { BY_TRACE } from './reader.ts';
 import { RowReader } from './row-reader.ts';
 import { hoursSql, tracesSql } from './traces-sql.ts';
+import { unstoredCandidates } from './unstored-candidates.ts';
+import { unstoredSpans } from './unstored-spans.ts';
 import type { UntimedTenants } from './untimed.ts';
 import { wholeTraces } from './whole-trace.ts';
 
@@ -39,6 +41,12 @@ export class ClickHouseTraceSearcher implements TraceSearcher {
   }
 
   async candidates(request: CandidateRequest, options: ReadOptions): Promise<Candidate[]> {
+    const unstored = unstoredCandidates(options.unstored ?? [], options.tenant, request);
+    const stored = await this.#stored(request, options);
+    return unstored.length === 0 ? stored : newest([...stored, ...unstored], request.limit);
+  }
+
+  async #stored(request: CandidateRequest, options: ReadOptions): Promise<Candidate[]> {
     const { tenant } = options;
     const known = this.#untimed.has(tenant);
     if (known !== undefined) return this.#candidates(request, options, known);
@@ -63,20 +71,20 @@ export class ClickHouseTraceSearcher implements TraceSearcher {
   ): Promise<Span[][]> {
     const { sql, params } = tracesSql(this.#table, options.tenant, lows);
     const call = { limits: this.#limits, settings: BY_TRACE, ...signalOf(options) };
+    const wanted = { tenant: options.tenant, lows, high: undefined };
+    const unstored = unstoredSpans(options.unstored ?? [], wanted);
     // In two halves at a time it takes two thirds of the time, but a third more work.
     const hours = about === undefined || this.#client.reads > 0 ? undefined : hoursSql(about);
     if (hours === undefined) {
       const answer = await this.#client.query(`${sql} FORMAT RowBinary`, { ...call, params });
-      return wholeTraces(new RowReader(answer).spans(), strict);
+      return wholeTraces([...unstored, ...new RowReader(answer).spans()], strict);
     }
     const answers = await this.#both(
       [hours.sql, `NOT (${hours.sql})`].map((where) => `${sql} AND ${where} FORMAT RowBinary`),
       { ...call, params: { ...params, ...hours.params } },
     );
-    return wholeTraces(
-      answers.flatMap((answer) => new RowReader(answer).spans()),
-      strict,
-    );
+    const stored = answers.flatMap((answer) => new RowReader(answer).spans());
+    return wholeTraces([...unstored, ...stored], strict);
   }
 
   /** One failure ends the other. */
@@ -141,6 +149,17 @@ export class ClickHouseTraceSearcher implements TraceSearcher {
 /** exactOptionalPropertyTypes: what is not given must not be there. */
 const signalOf = ({ signal }: ReadOptions): { signal?: AbortSignal } =>
   signal === undefined ? {} : { signal };
+
+/** Each trace once, with the earliest time that anything says of it. */
+function newest(candidates: readonly Candidate[], limit: number): Candidate[] {
+  const traces = new Map<bigint, Candidate>();
+  for (const candidate of candidates) {
+    const known = traces.get(candidate.low);
+    if (known !== undefined && known.timestampUs <= candidate.timestampUs) continue;
+    traces.set(candidate.low, candidate);
+  }
+  return [...traces.values()].toSorted((a, b) => b.timestampUs - a.timestampUs).slice(0, limit);
+}
 
 /** `trace_lo UInt64, at DateTime64(6), inside UInt8` row by row. */
 function readCandidates(answer: Buffer): FoundCandidate[] {

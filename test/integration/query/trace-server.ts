@@ -58,6 +58,13 @@ export class TraceServer {
     random: () => 0,
   });
   #batches = 0n;
+  readonly #keepsHalf: boolean;
+  readonly #unstored: Buffer[] = [];
+
+  /** @param keepsHalf of each list every other span is in the log only, and some in both */
+  constructor(keepsHalf = false) {
+    this.#keepsHalf = keepsHalf;
+  }
 
   start(): Promise<void> {
     return this.storage.start();
@@ -74,11 +81,28 @@ export class TraceServer {
 
   /** @param body a JSON v2 list that is fit to be accepted */
   async store(tenant: string, body: string): Promise<void> {
-    const id = ++this.#batches;
+    if (!this.#keepsHalf) return this.#insert(tenant, body);
+    const spans = JSON.parse(body) as unknown[];
+    const kept = JSON.stringify(spans.filter((_, n) => n % 2 === 0));
+    const block = this.storage.encoder.encode(this.#decode(tenant, kept), 0n);
+    this.#unstored.push(Buffer.from(block));
+    return this.#insert(
+      tenant,
+      JSON.stringify(spans.filter((_, n) => n % 2 === 1 || n % 10 === 0)),
+    );
+  }
+
+  #decode(tenant: string, body: string): SpanBatch {
     const batch = new SpanBatch(SPAN_LIMITS, 7);
     batch.beginMessage(Buffer.from(tenant), SPAN_LIMITS, Date.now() * 1000);
     decodeJsonV2(Buffer.from(body), batch, admitAll, new DecodeReport());
     this.#untimed.observe(batch);
+    return batch;
+  }
+
+  async #insert(tenant: string, body: string): Promise<void> {
+    const id = ++this.#batches;
+    const batch = this.#decode(tenant, body);
     const block = this.storage.encoder.encode(batch, id);
     const path = join(this.#dir, `${id}.native`);
     writeFileSync(path, block);
@@ -101,7 +125,11 @@ export class TraceServer {
     const config = { ...(defaultsOf(httpSettings) as HttpConfig), port: 0, host: '127.0.0.1' };
     const server = createHttpServer({ config, logger, metrics, clock });
     const gate = new QueryGate({
-      barrier: { durableRows: 0, fresh: () => Promise.resolve(true) },
+      barrier: {
+        durableRows: 0,
+        fresh: () => Promise.resolve(true),
+        unstored: () => Promise.resolve(this.#unstored),
+      },
       limiter: new QueryLimiter({ concurrency: 2, queueMax: 100 }),
       timeoutMs: 20_000,
       slowMs: 0,

@@ -188,6 +188,9 @@ export class FakeLog implements SegmentLog {
   readonly disk = new Map<bigint, ClosedSegment>();
   readonly aside: { segment: ClosedSegment; why: string }[] = [];
   readonly removed: bigint[] = [];
+  /** What read says is not in the log. */
+  readonly unreadable = new Set<bigint>();
+  readonly #content = new Map<bigint, string>();
   #batch: bigint;
   #days = new Map<number, number>();
   #closeWaiters: (() => void)[] = [];
@@ -233,6 +236,13 @@ export class FakeLog implements SegmentLog {
       this.running.push(append);
       if (this.auto) void Promise.resolve().then(() => end(this.#failure()));
     });
+  }
+
+  read(batch: bigint, offset: number, bytes: number): Promise<Buffer | undefined> {
+    const isThere = this.disk.has(batch) || (batch === this.#batch && this.hasOpenRows);
+    if (!isThere || this.unreadable.has(batch)) return Promise.resolve(undefined);
+    const content = Buffer.from(this.#content.get(batch) ?? '');
+    return Promise.resolve(content.subarray(offset, offset + bytes));
   }
 
   closeOpen(): Promise<void> {
@@ -301,6 +311,7 @@ export class FakeLog implements SegmentLog {
   }
 
   #add(text: string, meta: BlockMeta): void {
+    this.#content.set(this.#batch, (this.#content.get(this.#batch) ?? '') + text);
     this.appended.push({ text, rows: meta.rows, note: Uint8Array.from(meta.note) });
     for (const [day, rows] of meta.days) {
       this.#days.set(day, (this.#days.get(day) ?? 0) + rows);

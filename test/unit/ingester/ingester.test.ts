@@ -68,6 +68,34 @@ describe('Ingester, the freshness barrier', () => {
     expect(clock.sleepers).toBe(0);
   });
 
+  test('what is asked for by trace is read from the log, which stays as it is', async () => {
+    const { send, ingester, log, storage } = await setUp();
+    await send(3);
+    await send(2);
+    const blocks = await ingester.unstored({ traces: [1n] }, ingester.durableRows);
+    expect(blocks!.map(String)).toEqual(['1:3', '1:2']);
+    expect(await ingester.unstored({ traces: [77n] }, ingester.durableRows)).toEqual([]);
+    expect([log.closes, storage.calls]).toEqual([0, []]);
+    await ingester.fresh();
+    expect(await ingester.unstored({ traces: [1n] }, ingester.durableRows)).toEqual([]);
+  });
+
+  test('what has left the log meanwhile is in storage, or must be waited for', async () => {
+    const { send, ingester, log, storage } = await setUp();
+    await send(3);
+    log.unreadable.add(1n);
+    expect(await ingester.unstored({ traces: [1n] }, 3)).toBeUndefined();
+    log.read = async () => {
+      await ingester.fresh();
+      return undefined;
+    };
+    expect(await ingester.unstored({ traces: [1n] }, 3)).toEqual([]);
+    expect(storage.calls).toEqual(['insert 1', 'count 1']);
+    log.read = () => Promise.reject(new Error('EIO'));
+    await send(1);
+    expect(await ingester.unstored({ traces: [1n] }, 4)).toBeUndefined();
+  });
+
   test('a query after an ack closes the segment and sees its rows stored', async () => {
     const { send, ingester, log, storage, ledger, clock } = await setUp();
     await send(3);

@@ -24,7 +24,7 @@ const trace = (n: number): { traces: bigint[] } => ({ traces: [HIGH + BigInt(n)]
 
 test('a query waits for the rows that it may look at', () => {
   const rows = new UnstoredRows();
-  for (let n = 0; n < 4; n++) rows.observe(batchOf(n * 10_000, 8192));
+  for (let n = 0; n < 4; n++) rows.observe(batchOf(n * 10_000, 8192), 1n, 10);
   const until = 4 * 8192;
   expect(rows.rowsFor('all', until)).toBe(until);
   expect(rows.rowsFor(trace(5), until)).toBe(8192);
@@ -38,36 +38,36 @@ test('a query waits for the rows that it may look at', () => {
 
 test('a query does not wait for rows that came after it began', () => {
   const rows = new UnstoredRows();
-  rows.observe(batchOf(0, 5));
-  rows.observe(batchOf(5, 5));
+  rows.observe(batchOf(0, 5), 1n, 10);
+  rows.observe(batchOf(5, 5), 1n, 10);
   expect([rows.rowsFor(trace(1), 5), rows.rowsFor(trace(7), 5)]).toEqual([5, 5]);
   const later = new UnstoredRows();
-  later.observe(batchOf(0, 8192));
-  later.observe(batchOf(10_000, 5));
+  later.observe(batchOf(0, 8192), 1n, 10);
+  later.observe(batchOf(10_000, 5), 1n, 10);
   expect(later.rowsFor(trace(10_001), 8192)).toBe(0);
 });
 
 test('what is stored is waited for by nobody', () => {
   const rows = new UnstoredRows();
-  rows.observe(batchOf(0, 8192));
-  rows.observe(batchOf(10_000, 10));
+  rows.observe(batchOf(0, 8192), 1n, 10);
+  rows.observe(batchOf(10_000, 10), 1n, 10);
   rows.stored(8192);
   expect([rows.rowsFor(trace(5), 8202), rows.rowsFor(trace(10_001), 8202)]).toEqual([0, 8202]);
   rows.stored(8202);
-  rows.observe(batchOf(20_000, 10));
+  rows.observe(batchOf(20_000, 10), 1n, 10);
   expect([rows.rowsFor(trace(5), 8212), rows.rowsFor(trace(20_001), 8212)]).toEqual([0, 8212]);
 });
 
 test('of spans without a timestamp nobody knows when they count', () => {
   const rows = new UnstoredRows();
-  rows.observe(batchOf(0, 3, false));
+  rows.observe(batchOf(0, 3, false), 1n, 10);
   expect(rows.rowsFor({ fromUs: 0, toUs: 1 }, 3)).toBe(3);
 });
 
 test('of rows of an earlier process nothing is known until they are stored', () => {
   const rows = new UnstoredRows();
   rows.recover(100);
-  rows.observe(batchOf(0, 10));
+  rows.observe(batchOf(0, 10), 1n, 10);
   expect([rows.rowsFor(trace(50), 110), rows.rowsFor(trace(5), 110)]).toEqual([100, 110]);
   rows.stored(100);
   expect(rows.rowsFor(trace(50), 110)).toBe(0);
@@ -76,18 +76,52 @@ test('of rows of an earlier process nothing is known until they are stored', () 
 test('when very many rows wait, nothing is known of the first ones', () => {
   const rows = new UnstoredRows();
   const batch = batchOf(0, 8192);
-  for (let n = 0; n < 1026; n++) rows.observe(batch);
+  for (let n = 0; n < 1026; n++) rows.observe(batch, 1n, 10);
   expect(rows.rowsFor(trace(1_000_000), 1026 * 8192)).toBe(2 * 8192);
 });
 
 test('rows that could not be looked at are waited for by all', () => {
   const rows = new UnstoredRows();
-  rows.observe(batchOf(0, 10));
+  rows.observe(batchOf(0, 10), 1n, 10);
   const broken = batchOf(100, 10);
   broken.traceLo = undefined!;
-  expect(() => rows.observe(broken)).toThrow(TypeError);
+  expect(() => rows.observe(broken, 1n, 10)).toThrow(TypeError);
   expect(rows.rowsFor(trace(50), 20)).toBe(20);
   rows.stored(20);
-  rows.observe(batchOf(200, 10));
+  rows.observe(batchOf(200, 10), 1n, 10);
   expect([rows.rowsFor(trace(50), 30), rows.rowsFor(trace(205), 30)]).toEqual([0, 30]);
+});
+
+test('it is known where in the log the rows of a trace may be', () => {
+  const rows = new UnstoredRows();
+  rows.observe(batchOf(0, 100), 1n, 1000);
+  rows.observe(batchOf(100, 100), 1n, 1100);
+  rows.observe(batchOf(200, 8192), 2n, 9000);
+  rows.observe(batchOf(50_000, 10), 2n, 50);
+  const first = { batch: 1n, offset: 0, lengths: [1000, 1100], endRow: 8192 };
+  const until = 8402;
+  expect(rows.runsOf({ traces: [HIGH + 150n] }, until)).toEqual([
+    first,
+    { batch: 2n, offset: 0, lengths: [9000], endRow: 8192 },
+  ]);
+  // What does not fit into the first thousands is in the next ones, with the block that has both.
+  expect(rows.runsOf({ traces: [HIGH + 8391n] }, until)).toEqual([
+    { batch: 2n, offset: 0, lengths: [9000, 50], endRow: 8402 },
+  ]);
+  expect(rows.runsOf({ traces: [HIGH + 8391n] }, 8192)).toEqual([]);
+  expect(rows.runsOf({ traces: [HIGH + 60_000n] }, until)).toEqual([]);
+  rows.stored(8192);
+  expect(rows.runsOf({ traces: [HIGH + 150n] }, until)).toEqual([]);
+});
+
+test('it is not known where rows of an earlier process are', () => {
+  const rows = new UnstoredRows();
+  rows.recover(5);
+  rows.observe(batchOf(0, 5), 1n, 10);
+  expect(rows.runsOf({ traces: [HIGH] }, 10)).toBeUndefined();
+  rows.stored(5);
+  expect(rows.runsOf({ traces: [HIGH] }, 10)).toEqual([
+    { batch: 1n, offset: 0, lengths: [10], endRow: 10 },
+  ]);
+  expect(rows.runsOf({ traces: [HIGH] }, 11)).toBeUndefined();
 });

@@ -5,7 +5,7 @@ import { QueryLimiter } from '../../../src/query/limiter.ts';
 import { QueryGate } from '../../../src/query/query-gate.ts';
 import type { QueryGateOptions } from '../../../src/query/query-gate.ts';
 import { StorageError } from '../../../src/storage/contract.ts';
-import type { FreshnessWait } from '../../../src/model/span-sink.ts';
+import type { FreshnessWait, NarrowScope } from '../../../src/model/span-sink.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { LogLines } from '../http/test-server.ts';
 
@@ -20,7 +20,11 @@ function gateWith(more: Partial<QueryGateOptions> = {}) {
   const logger = new Warnings();
   const metrics = createMetrics();
   const gate = new QueryGate({
-    barrier: { durableRows: 0, fresh: () => Promise.resolve(true) },
+    barrier: {
+      durableRows: 0,
+      fresh: () => Promise.resolve(true),
+      unstored: () => Promise.resolve([]),
+    },
     limiter: new QueryLimiter({ concurrency: 2, queueMax: 2 }),
     timeoutMs: 0,
     slowMs: 0,
@@ -50,6 +54,7 @@ describe('QueryGate', () => {
         waits.push({ scope: scope!, until: until! });
         return Promise.resolve(true);
       },
+      unstored: () => Promise.resolve(undefined),
     };
     const { gate, signal } = gateWith({ barrier });
     const run = gate.begin('/x', 'a', signal);
@@ -64,6 +69,26 @@ describe('QueryGate', () => {
     run.end();
   });
 
+  test('gives what the log has of traces to their reader, and waits for nothing', async () => {
+    const blocks = [Buffer.from('block')];
+    const asked: unknown[] = [];
+    const barrier = {
+      durableRows: 7,
+      fresh: () => Promise.reject(new Error('it need not wait')),
+      unstored: (scope: NarrowScope, until: number) => {
+        asked.push({ scope, until });
+        return Promise.resolve(blocks);
+      },
+    };
+    const { gate, signal } = gateWith({ barrier });
+    const run = gate.begin('/x', 'a', signal);
+    barrier.durableRows = 9;
+    const options = await run.call((o) => Promise.resolve(o), { traces: [1n, 2n] });
+    expect(options).toMatchObject({ tenant: 'a', unstored: blocks });
+    expect(asked).toEqual([{ scope: { traces: [1n, 2n] }, until: 7 }]);
+    run.end();
+  });
+
   test('all its calls together wait no longer than one may', async () => {
     const waited: number[] = [];
     const barrier = {
@@ -72,6 +97,7 @@ describe('QueryGate', () => {
         waited.push(waitedMs!);
         return Promise.resolve(false);
       },
+      unstored: () => Promise.resolve(undefined),
     };
     const { gate, signal } = gateWith({ barrier, clock: slowClock() });
     const run = gate.begin('/x', 'a', signal);

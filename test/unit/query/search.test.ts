@@ -56,7 +56,11 @@ class FakeSearcher implements TraceSearcher {
 }
 
 const gate = new QueryGate({
-  barrier: { durableRows: 0, fresh: () => Promise.resolve(true) },
+  barrier: {
+    durableRows: 0,
+    fresh: () => Promise.resolve(true),
+    unstored: () => Promise.resolve([]),
+  },
   limiter: new QueryLimiter({ concurrency: 2, queueMax: 2 }),
   timeoutMs: 0,
   slowMs: 0,

@@ -13,6 +13,32 @@ import {
   world,
 } from './log-fixture.ts';
 
+describe('What was appended', () => {
+  test('can be read as long as its segment is in the log', async () => {
+    const { disk, clock } = world();
+    const { wal } = await openWal(disk, clock);
+    const closed = collect(wal);
+    const batch = await wal.batchFor(1, 10);
+    wal.releaseBatch();
+    await appendBlock(wal, 0);
+    const content = (await wal.read(batch, 0, 4))!;
+    const all = Buffer.concat([content, (await wal.read(batch, 4, 6))!]);
+    expect(all).toEqual(await wal.read(batch, 0, 10));
+    await wal.closeOpen();
+    expect(await wal.read(batch, 0, 4)).toEqual(content);
+    expect(await wal.read(batch + 1n, 0, 4)).toBeUndefined();
+    // Asked for while it leaves: its file may serve another segment before the answer is there.
+    const late = wal.read(batch, 0, 4);
+    const removed = wal.remove(closed[0]!);
+    const later = wal.read(batch, 0, 4);
+    await removed;
+    expect([await late, await later, await wal.read(batch, 0, 4)]).toEqual(
+      Array.from({ length: 3 }, () => undefined),
+    );
+    await wal.close();
+  });
+});
+
 describe('A removed segment', () => {
   test('is not delivered again, its file serves a later one, its notes are kept', async () => {
     const { disk, clock } = world();
