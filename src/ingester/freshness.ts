@@ -71,6 +71,7 @@ export class Freshness implements FreshnessBarrier {
     const blocks: Buffer[] = [];
     let bytesLeft = UNSTORED_BYTES_MAX;
     for (const { batch, offset, lengths, endRow } of runs ?? []) {
+      if (inserter.doneRows >= endRow) continue;
       const bytes = lengths.reduce((sum, length) => sum + length, 0);
       bytesLeft -= bytes;
       if (bytesLeft < 0) return undefined;

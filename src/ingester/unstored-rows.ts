@@ -31,17 +31,13 @@ interface Chunk {
 }
 
 /** Blocks one behind the other in a segment of the log. */
-interface Run {
+export interface Run {
   readonly batch: bigint;
   readonly offset: number;
   /** Of the blocks, in bytes. */
   readonly lengths: number[];
-}
-
-/** Where rows may be. */
-export interface UnstoredRun extends Run {
   /** When so many rows are in storage, all of these are. */
-  readonly endRow: number;
+  endRow: number;
 }
 
 export class UnstoredRows implements SpanObserver {
@@ -70,8 +66,12 @@ export class UnstoredRows implements SpanObserver {
     try {
       this.#add(batch, (chunk) => {
         const last = chunk.runs.at(-1);
-        if (last?.batch === batchId) last.lengths.push(bytes);
-        else chunk.runs.push({ batch: batchId, offset, lengths: [bytes] });
+        if (last?.batch !== batchId) {
+          chunk.runs.push({ batch: batchId, offset, lengths: [bytes], endRow: end });
+          return;
+        }
+        last.lengths.push(bytes);
+        last.endRow = end;
       });
     } catch (error) {
       // Of none anything is known then: they are waited for by all.
@@ -100,12 +100,12 @@ export class UnstoredRows implements SpanObserver {
    * Where those of the first `until` rows may be that are in scope and not in storage; undefined
    * when that is not known of some. Neighbours may have the same block.
    */
-  runsOf(scope: NarrowScope, until: number): UnstoredRun[] | undefined {
+  runsOf(scope: NarrowScope, until: number): Run[] | undefined {
     if (this.#unknownRows > 0 || until > this.#rows) return undefined;
     const mayHold = mayHoldOf(scope);
     return this.#chunks
       .filter((chunk) => chunk.firstRow < until && mayHold(chunk))
-      .flatMap(({ runs, endRow }) => runs.map((run) => ({ ...run, endRow })));
+      .flatMap(({ runs }) => runs.map((run) => ({ ...run, lengths: [...run.lengths] })));
   }
 
   /** The first so many rows are in storage. */

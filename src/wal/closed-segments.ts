@@ -22,7 +22,7 @@ interface Entry extends KeptSegment {
   doubtful: boolean;
   /** Files that a division may have begun to write. */
   loose: SegmentPaths[];
-  /** It is being removed, set aside or divided: its file may hold anything. */
+  /** Its data file is being recycled and may hold anything. */
   leaving: boolean;
   /** What a division has made ready: its last step was begun and can only be completed. */
   parts: readonly KeptSegment[] | undefined;
@@ -96,7 +96,6 @@ export class ClosedSegments {
   async remove(segment: ClosedSegment, recycle: boolean, notesSinceMs: number): Promise<void> {
     const entry = this.#entry(segment);
     const { paths, allocated, lastAppendMs } = entry;
-    entry.leaving = true;
     await entry.released;
     await this.#dropLoose(entry);
     const sent = this.#sentPath(entry);
@@ -105,6 +104,7 @@ export class ClosedSegments {
     try {
       await this.#renameOnce(paths.side, sent);
       await this.#files.syncDirectory(this.#dir);
+      entry.leaving = true;
       await this.#stock.recycle(paths.data, allocated, usedBytes, recycle && !entry.doubtful);
     } catch (error) {
       entry.doubtful = true;
@@ -120,7 +120,6 @@ export class ClosedSegments {
   async setAside(segment: ClosedSegment, why: string): Promise<void> {
     const entry = this.#entry(segment);
     const { paths, released } = entry;
-    entry.leaving = true;
     await released;
     await this.#dropLoose(entry);
     // The side file first: data without a side file is never delivered.
@@ -145,7 +144,6 @@ export class ClosedSegments {
     isLate: () => boolean,
   ): Promise<readonly ClosedSegment[]> {
     const entry = this.#entry(segment);
-    entry.leaving = true;
     await entry.released;
     if (entry.parts === undefined) {
       await this.#dropLoose(entry);

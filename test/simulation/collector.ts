@@ -111,7 +111,10 @@ export class Collector {
   async unstored(scope: NarrowScope): Promise<readonly string[] | undefined> {
     const { ingester } = this.#up();
     const blocks = await ingester.unstored(scope, ingester.durableRows);
-    return blocks?.flatMap((block) => readRows(block).map(({ text }) => text));
+    return blocks?.flatMap((block) => {
+      if (block.byteLength === 0) throw new Error('a block of no bytes');
+      return readRows(block).map(({ text }) => text);
+    });
   }
 
   stop(deadlineMs: number): Promise<void> {

@@ -307,9 +307,11 @@ class World {
     this.#books.answered(message, outcome);
     const why = outcome.kind === 'refused' ? ` ${outcome.error.message}` : '';
     this.#event(`${outcome.kind} ${message.number}${why}`);
-    if (outcome.kind === 'accepted' || outcome.kind === 'partial') this.truth.acked(message);
-    // The bytes are the sender's and the router's again; most try once more.
-    else if (outcome.kind === 'refused' && this.#chance.happens(0.7)) {
+    if (outcome.kind === 'accepted' || outcome.kind === 'partial') {
+      this.truth.acked(message);
+      if (this.#chance.happens(0.4)) this.#query();
+    }
+    if (outcome.kind === 'refused' && this.#chance.happens(0.7)) {
       this.#schedule.after(this.#chance.between(1, 3000), () => this.#repeat(message));
     }
   }

