@@ -17,7 +17,9 @@ import type { SegmentLog } from './segment-log.ts';
 import type { UnstoredRows } from './unstored-rows.ts';
 
 /** Of blocks that are read for one query; it waits for more. */
-const UNSTORED_BYTES_MAX = 16 * 1024 ** 2;
+const BY_TRACE_BYTES_MAX = 16 * 1024 ** 2;
+/** All rows of a time are looked at: of more than a thousand, waiting takes less (RATIONALE.md). */
+const BY_TIME_BYTES_MAX = 256 * 1024;
 
 export interface FreshnessOptions {
   readonly log: Pick<SegmentLog, 'hasOpenRows' | 'closeOpen' | 'read'>;
@@ -69,7 +71,7 @@ export class Freshness implements FreshnessBarrier {
     const { inserter, unstored, log, logger } = this.#options;
     const runs = unstored.runsOf(scope, until);
     const blocks: Buffer[] = [];
-    let bytesLeft = UNSTORED_BYTES_MAX;
+    let bytesLeft = 'traces' in scope ? BY_TRACE_BYTES_MAX : BY_TIME_BYTES_MAX;
     for (const { batch, offset, lengths, endRow } of runs ?? []) {
       if (inserter.doneRows >= endRow) continue;
       const bytes = lengths.reduce((sum, length) => sum + length, 0);

@@ -168,12 +168,7 @@ export class StringValues implements Values {
     this.#bytes = reader.bytes;
     // Each takes a byte at least: a damaged count must not make us allocate for it.
     if (count > reader.bytes.byteLength) throw new RangeError('more strings than bytes');
-    this.#starts = new Float64Array(count + 1);
-    for (let i = 0; i < count; i++) {
-      this.#starts[i] = reader.at;
-      reader.string();
-    }
-    this.#starts[count] = reader.at;
+    this.#starts = startsOf(reader, count);
   }
 
   prefix(): void {
@@ -202,6 +197,29 @@ export class StringValues implements Values {
   }
 }
 
+/** Where strings begin, and where the last ends. Most are short, so this is a loop over bytes. */
+function startsOf(reader: NativeReader, count: number): Float64Array {
+  const { bytes } = reader;
+  const starts = new Float64Array(count + 1);
+  let at = reader.at;
+  for (let i = 0; i < count; i++) {
+    starts[i] = at;
+    const length = bytes[at]!;
+    if (length < 128) {
+      at += length + 1;
+    } else {
+      reader.at = at;
+      at = reader.string().end;
+    }
+    // Beyond the end there is no length; a string that ends there is found out below.
+    if (length === undefined) throw new RangeError('the block ends early');
+  }
+  if (at > bytes.byteLength) throw new RangeError('the block ends early');
+  starts[count] = at;
+  reader.at = at;
+  return starts;
+}
+
 /** Of the keys only those in use are written again: many parts may have few rows each. */
 export class DictionaryValues implements Values {
   /** The number of the key of each value. */
@@ -218,8 +236,9 @@ export class DictionaryValues implements Values {
     this.#keys = new StringValues(reader, this.#keyCount);
     if (reader.uint64() !== count || width > 4) throw new Error('a dictionary of another form');
     const from = reader.skip(width * count);
+    const { bytes } = reader;
     for (let i = 0; i < count; i++) {
-      const key = reader.bytes.readUIntLE(from + width * i, width);
+      const key = width === 1 ? bytes[from + i]! : bytes.readUIntLE(from + width * i, width);
       if (key >= this.#keyCount) throw new RangeError('a key that is not there');
       this.index[i] = key;
     }
@@ -262,12 +281,15 @@ export class ArrayValues implements Values {
 
   constructor(reader: NativeReader, elements: readonly Layout[], count: number) {
     if (count * 8 > reader.bytes.byteLength) throw new RangeError('more arrays than bytes');
-    this.#ends = Float64Array.from({ length: count }, () => reader.uint64());
-    const total = this.#ends.at(-1) ?? 0;
-    if (total > reader.bytes.byteLength) throw new RangeError('more elements than bytes');
-    if (this.#ends.some((end, row) => row > 0 && end < this.#ends[row - 1]!)) {
-      throw new RangeError('an array that ends before it begins');
+    this.#ends = new Float64Array(count);
+    let total = 0;
+    for (let row = 0; row < count; row++) {
+      const end = reader.uint64();
+      if (end < total) throw new RangeError('an array that ends before it begins');
+      this.#ends[row] = end;
+      total = end;
     }
+    if (total > reader.bytes.byteLength) throw new RangeError('more elements than bytes');
     this.elements = elements.map((layout) => readValues(reader, layout, total));
   }
 

@@ -41,12 +41,6 @@ export class ClickHouseTraceSearcher implements TraceSearcher {
   }
 
   async candidates(request: CandidateRequest, options: ReadOptions): Promise<Candidate[]> {
-    const unstored = unstoredCandidates(options.unstored ?? [], options.tenant, request);
-    const stored = await this.#stored(request, options);
-    return unstored.length === 0 ? stored : newest([...stored, ...unstored], request.limit);
-  }
-
-  async #stored(request: CandidateRequest, options: ReadOptions): Promise<Candidate[]> {
     const { tenant } = options;
     const known = this.#untimed.has(tenant);
     if (known !== undefined) return this.#candidates(request, options, known);
@@ -61,6 +55,23 @@ export class ClickHouseTraceSearcher implements TraceSearcher {
     }
     this.#untimed.foundSome(tenant);
     return this.#candidates(request, options, true);
+  }
+
+  async #candidates(
+    request: CandidateRequest,
+    options: ReadOptions,
+    untimed: boolean,
+  ): Promise<Candidate[]> {
+    const { unstored = [], tenant } = options;
+    const edgesMax = untimed ? Infinity : 1;
+    const { counting, atEdges } = unstoredCandidates(unstored, tenant, request, edgesMax);
+    // Of a trace that is in the window by rows of the log, storage cannot tell: all are asked for.
+    const isAny = atEdges.length > 0 && !untimed;
+    const stored = isAny
+      ? await this.#ask(request, options, 'rows')
+      : await this.#stored(request, options, untimed);
+    if (counting.length + atEdges.length === 0) return stored;
+    return newest([...stored, ...counting, ...(isAny ? [] : atEdges)], request.limit);
   }
 
   async traces(
@@ -102,7 +113,7 @@ export class ClickHouseTraceSearcher implements TraceSearcher {
     }
   }
 
-  async #candidates(
+  async #stored(
     request: CandidateRequest,
     options: ReadOptions,
     untimed: boolean,
@@ -120,11 +131,12 @@ export class ClickHouseTraceSearcher implements TraceSearcher {
     reach: Reach,
   ): Promise<FoundCandidate[]> {
     const { sql, params } = candidateSql(this.#table, options.tenant, request, reach);
+    const byWord = request.criteria.words.length > 0;
     const answer = await this.#client.query(`${sql} FORMAT RowBinary`, {
       limits: this.#limits,
       params,
       // What is found by word alone is in no projection; asking for one takes its time.
-      ...(reach === 'rows' ? { settings: { optimize_use_projections: 0 } } : {}),
+      ...(reach === 'rows' && byWord ? { settings: { optimize_use_projections: 0 } } : {}),
       ...signalOf(options),
     });
     return readCandidates(answer);

@@ -12,14 +12,21 @@ import {
 /** @throws Error when it is no block of spans: the log holds what a BlockEncoder made */
 export class UnstoredBlock {
   readonly rows: number;
+  readonly #bytes: Buffer;
   readonly #reader: NativeReader;
   readonly #columns = new Map<string, Values>();
   #unread: number;
 
   constructor(bytes: Buffer) {
+    this.#bytes = bytes;
     this.#reader = new NativeReader(bytes);
     this.#unread = this.#reader.varuint();
     this.rows = this.#reader.varuint();
+  }
+
+  /** Whether the bytes are anywhere in it: cheaper to say than to read what is in front. */
+  mayHold(bytes: Buffer): boolean {
+    return this.#bytes.includes(bytes);
   }
 
   /** Reads on to that column; those in front are cheap, tags and what follows them are not. */

@@ -1,7 +1,7 @@
 /**
  * What a search may answer because of rows that are in the log and not in storage yet. A trace of
- * which all rows that count are stored is found there. So it is a candidate here when one of its
- * rows in the log counts for something: for a criterion, or for being in the window.
+ * which all rows that count are stored is found there; so it is a candidate when one of its rows
+ * in the log counts: for a criterion, or for the trace being in the window.
  */
 import { FLAG_TIMESTAMP } from '../../model/span-batch.ts';
 import type { Candidate, CandidateRequest, SpanCriteria, TimeRange } from '../contract.ts';
@@ -18,27 +18,40 @@ interface Seen {
 
 const TWO_32 = 2 ** 32;
 
-/** In no special order; some may turn out not to match. */
+export interface UnstoredCandidates {
+  /** A row meets a criterion. In no special order; some may turn out not to match. */
+  readonly counting: readonly Candidate[];
+  /** Others with a row in a part of the window beside which rows outside of it count. */
+  readonly atEdges: readonly Candidate[];
+}
+
+/** @param edgesMax so many of `atEdges` will do */
 export function unstoredCandidates(
   blocks: readonly Buffer[],
   tenant: string,
   request: CandidateRequest,
-): Candidate[] {
-  const seen = new Map<bigint, Seen>();
+  edgesMax = Infinity,
+): UnstoredCandidates {
+  const found: Found = { counting: new Map(), atEdges: new Map() };
   const bytes = textBytes(tenant);
-  for (const block of blocks) collect(new UnstoredBlock(block), bytes, request, seen);
+  for (const block of blocks) collect(new UnstoredBlock(block), bytes, request, found, edgesMax);
   const { window, notAfterUs = Infinity } = request;
-  return Array.from(seen, ([low, { rootUs, leastUs }]) => {
-    const atUs = rootUs === Infinity ? leastUs : rootUs;
-    return { low, timestampUs: atUs === Infinity ? window.toUs : atUs };
-  }).filter(({ timestampUs }) => timestampUs <= notAfterUs);
+  const list = (traces: ReadonlyMap<bigint, Seen>): Candidate[] =>
+    Array.from(traces, ([low, { rootUs, leastUs }]) => {
+      const atUs = rootUs === Infinity ? leastUs : rootUs;
+      return { low, timestampUs: atUs === Infinity ? window.toUs : atUs };
+    }).filter(({ timestampUs }) => timestampUs <= notAfterUs);
+  return { counting: list(found.counting), atEdges: list(found.atEdges) };
 }
+
+type Found = Readonly<Record<keyof UnstoredCandidates, Map<bigint, Seen>>>;
 
 function collect(
   block: UnstoredBlock,
   tenant: Buffer,
   { criteria, window, rows }: CandidateRequest,
-  seen: Map<bigint, Seen>,
+  found: Found,
+  edgesMax: number,
 ): void {
   const tenants = block.texts('tenant');
   const number = tenants.numberOf(tenant);
@@ -51,8 +64,12 @@ function collect(
     if (tenants.index[row] !== number) continue;
     const isTimed = (flags[row]! & FLAG_TIMESTAMP) !== 0;
     const us = times!.readUInt32LE(8 * row) + times!.readUInt32LE(8 * row + 4) * TWO_32;
-    const isEdge = isTimed && edges.some((edge) => isWithin(us, edge));
-    if (!isEdge && ((isTimed && !isWithin(us, rows)) || !counts(row))) continue;
+    const isCounting = (!isTimed || isWithin(us, rows)) && counts(row);
+    if (!isCounting) {
+      const isFull = found.atEdges.size >= edgesMax;
+      if (!isTimed || isFull || !edges.some((edge) => isWithin(us, edge))) continue;
+    }
+    const seen = isCounting ? found.counting : found.atEdges;
     const low = lows!.readBigUInt64LE(8 * row);
     const trace = seen.get(low) ?? { rootUs: Infinity, leastUs: Infinity };
     seen.set(low, trace);
@@ -107,11 +124,12 @@ function hasWord(block: UnstoredBlock, word: string): Met[] {
 }
 
 function hasTag(block: UnstoredBlock, key: string, value?: string): Met {
+  const [bytes, wanted] = [textBytes(key), value === undefined ? undefined : textBytes(value)];
+  if (!block.mayHold(bytes) || (wanted !== undefined && !block.mayHold(wanted))) return NEVER;
   const { lists, keys } = block.lists('tags');
-  const number = keys.numberOf(textBytes(key));
+  const number = keys.numberOf(bytes);
   if (number < 0) return NEVER;
   const values = block.valuesOf(lists);
-  const wanted = value === undefined ? undefined : textBytes(value);
   return (row) => {
     const { from, to } = lists.range(row);
     for (let tag = from; tag < to; tag++) {
@@ -123,8 +141,10 @@ function hasTag(block: UnstoredBlock, key: string, value?: string): Met {
 }
 
 function hasAnnotation(block: UnstoredBlock, text: string): Met {
+  const bytes = textBytes(text);
+  if (!block.mayHold(bytes)) return NEVER;
   const { lists, keys } = block.lists('ann_value');
-  const number = keys.numberOf(textBytes(text));
+  const number = keys.numberOf(bytes);
   if (number < 0) return NEVER;
   return (row) => {
     const { from, to } = lists.range(row);
