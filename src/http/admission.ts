@@ -3,8 +3,8 @@
  * counted out by the ticket's one release, whatever became of the request.
  *
  * Tenants share a limit as queues share the buffer of a switch (dynamic thresholds, Choudhury and
- * Hahne 1998): each may hold as much as it leaves free. So one alone has half, two that flood have
- * a third each, and whoever comes next always finds room.
+ * Hahne 1998): with several requests each may hold as much as it leaves free. So one alone has
+ * half, two that flood have a third each, and whoever comes next finds room.
  */
 import { CodedError } from '../base/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -102,9 +102,9 @@ export class Admission {
       const actual = this.#all[kind] + added;
       throw new CodedError('SCRUBJAY_ERR_OVERLOADED', { what, actual, limit, setting });
     }
-    // The first request of a tenant is only refused when there is no room at all.
-    const isFirst = kind === 'requests' && held.requests === 0;
-    if (tenant === NO_TENANT || isFirst || held[kind] + more <= free) return;
+    // The only request of a tenant is refused when there is no room at all, however large it is.
+    const isOnly = held.requests === 0 || (kind === 'bytes' && held.requests === 1);
+    if (tenant === NO_TENANT || isOnly || held[kind] + more <= free) return;
     throw new CodedError('SCRUBJAY_ERR_OVERLOADED', {
       what: `${what} of tenant ${tenant}`,
       actual: held[kind] + added,

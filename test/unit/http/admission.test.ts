@@ -37,19 +37,25 @@ describe('Admission', () => {
   });
 
   test('a tenant may hold as many bytes as it leaves free', () => {
-    const admission = newAdmission();
+    const admission = new Admission({ ...limits, inflightRequestsMax: 9 }, createMetrics());
     const flood = admission.enter('flood');
+    admission.enter('flood');
     flood.grow(500);
     expect(() => {
       flood.grow(1);
     }).toThrow(/Body bytes of tenant flood in flight: 501, limit 499 .*INFLIGHT_BYTES/);
     const small = admission.enter('small');
+    const other = admission.enter('small');
     small.grow(250);
     expect(() => {
       small.grow(1);
     }).toThrow(/Body bytes of tenant small in flight: 251, limit 249/);
-    flood.release();
+    other.release();
+    // Its only one may have what there is.
     small.grow(250);
+    expect(() => {
+      small.grow(1);
+    }).toThrow(/Body bytes in flight: 1001, limit 1000/);
   });
 
   test('a tenant may have as many requests as it leaves free, and at least one', () => {
