@@ -323,9 +323,10 @@ class Collector implements App {
 
   #createGate(barrier: FreshnessBarrier): QueryGate {
     const { concurrency, timeoutMs, slowMs } = this.#config.query;
+    const isShared = this.#config.distributor.tenancy === 'header';
     return new QueryGate({
       barrier,
-      limiter: new QueryLimiter({ concurrency, queueMax: QUERY_QUEUE_MAX }),
+      limiter: new QueryLimiter({ concurrency, queueMax: QUERY_QUEUE_MAX, isShared }),
       timeoutMs,
       slowMs,
       clock,
@@ -362,8 +363,7 @@ class Collector implements App {
     const { app, admission } = http;
     const distributor = this.#createDistributor(wal, ingester);
     const tenantOf = (header: string | undefined): string => distributor.tenantOf(header);
-    const metrics = this.#metrics;
-    const ledger = this.#ledger;
+    const [metrics, ledger] = [this.#metrics, this.#ledger];
     const { reader } = this.#storage;
     traceQueries(app, this.#tracer);
     registerReceiver(app, {

@@ -79,6 +79,12 @@ function warnHttp({ http, query, ingester, receiver }: Config): string[] {
 
 function warnSpans({ distributor }: Config): string[] {
   const warnings: string[] = [];
+  if (distributor.tenancy === 'header' && distributor.rateSpans + distributor.rateBytes === 0) {
+    warnings.push(
+      'SCRUBJAY_TENANCY is header and there is no SCRUBJAY_INGESTION_RATE_SPANS or _BYTES: ' +
+        'one tenant can fill the log, and then all are answered 503',
+    );
+  }
   if (distributor.sampleRate === 0) {
     warnings.push('COLLECTOR_SAMPLE_RATE is 0: only debug spans are kept');
   }

@@ -14,7 +14,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Inserter } from './inserter.ts';
 import type { SegmentLog } from './segment-log.ts';
-import type { UnstoredRows } from './unstored-rows.ts';
+import type { Run, UnstoredRows } from './unstored-rows.ts';
 
 /** Of blocks that are read for one query; it waits for more. */
 const BY_TRACE_BYTES_MAX = 16 * 1024 ** 2;
@@ -33,6 +33,8 @@ export interface FreshnessOptions {
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
+
+const bytesOf = ({ lengths }: Run): number => lengths.reduce((sum, length) => sum + length, 0);
 
 interface Waiter {
   /** Fresh when so many rows are in storage. */
@@ -69,14 +71,12 @@ export class Freshness implements FreshnessBarrier {
 
   async unstored(scope: NarrowScope, until: number): Promise<Buffer[] | undefined> {
     const { inserter, unstored, log, logger } = this.#options;
-    const runs = unstored.runsOf(scope, until);
+    if (!this.isReadable(scope, until)) return undefined;
     const blocks: Buffer[] = [];
-    let bytesLeft = 'traces' in scope ? BY_TRACE_BYTES_MAX : BY_TIME_BYTES_MAX;
-    for (const { batch, offset, lengths, endRow } of runs ?? []) {
+    for (const run of unstored.runsOf(scope, until) ?? []) {
+      const { batch, offset, lengths, endRow } = run;
       if (inserter.doneRows >= endRow) continue;
-      const bytes = lengths.reduce((sum, length) => sum + length, 0);
-      bytesLeft -= bytes;
-      if (bytesLeft < 0) return undefined;
+      const bytes = bytesOf(run);
       const read = await log.read(batch, offset, bytes).catch((error: unknown) => {
         logger.warn({ err: error }, 'The log could not be read for a query: it waits for storage');
       });
@@ -87,7 +87,13 @@ export class Freshness implements FreshnessBarrier {
         at += length;
       }
     }
-    return runs && blocks;
+    return blocks;
+  }
+
+  isReadable(scope: NarrowScope, until: number): boolean {
+    const runs = this.#options.unstored.runsOf(scope, until);
+    const bytesMax = 'traces' in scope ? BY_TRACE_BYTES_MAX : BY_TIME_BYTES_MAX;
+    return runs !== undefined && runs.reduce((sum, run) => sum + bytesOf(run), 0) <= bytesMax;
   }
 
   /** To be called when the inserter's doneRows or idle may have changed. */

@@ -121,6 +121,10 @@ export class Ingester implements SpanSink, FreshnessBarrier {
     return this.#freshness.unstored(scope, until);
   }
 
+  isReadable(scope: NarrowScope, until: number): boolean {
+    return this.#freshness.isReadable(scope, until);
+  }
+
   /** Closed segments not yet in storage, oldest first; their age is what operators watch. */
   pendingSegments(): readonly ClosedSegment[] {
     return this.#inserter.segments();

@@ -56,4 +56,6 @@ export interface FreshnessBarrier {
    * @returns undefined when they cannot be had: such rows must be waited for
    */
   unstored(scope: NarrowScope, until: number): Promise<Buffer[] | undefined>;
+  /** False: unstored() would say undefined, as far as that is known without reading. */
+  isReadable(scope: NarrowScope, until: number): boolean;
 }

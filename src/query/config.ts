@@ -29,7 +29,7 @@ export const querySettings = {
     unit: 'queries',
     min: 1,
     max: 64,
-    doc: 'Queries that may be in storage at once; 1,000 more may wait, half of them of one tenant',
+    doc: 'Queries that may be in storage at once; 1,000 more may wait, of one tenant half',
   }),
   slowMs: durationMs({
     env: 'SCRUBJAY_SLOW_QUERY',

@@ -8,8 +8,10 @@ import { CodedError } from '../base/errors.ts';
 export interface LimiterOptions {
   /** Calls at once (SCRUBJAY_QUERY_CONCURRENCY). */
   readonly concurrency: number;
-  /** Calls that wait, of all tenants; one tenant alone may have half of them. */
+  /** Calls that wait, of all tenants. */
   readonly queueMax: number;
+  /** True: there are tenants, and one alone may have half of them. */
+  readonly isShared: boolean;
 }
 
 interface Waiter {
@@ -56,14 +58,14 @@ export class QueryLimiter {
 
   /** Resolves with the place of one that left. */
   #turn(tenant: string, signal: AbortSignal | undefined): Promise<void> {
-    const { queueMax } = this.#options;
+    const { queueMax, isShared } = this.#options;
     const mine = this.#queues.get(tenant)?.size ?? 0;
-    const share = queueMax - this.#waiting;
-    if (mine >= share) {
+    const free = queueMax - this.#waiting;
+    if (free === 0 || (isShared && mine >= free)) {
       throw new CodedError('SCRUBJAY_ERR_OVERLOADED', {
-        what: `Waiting queries of tenant ${tenant}`,
-        actual: mine,
-        limit: share,
+        what: free === 0 ? 'Waiting queries' : `Waiting queries of tenant ${tenant}`,
+        actual: free === 0 ? this.#waiting : mine,
+        limit: free === 0 ? queueMax : free,
         setting: 'SCRUBJAY_QUERY_CONCURRENCY',
       });
     }

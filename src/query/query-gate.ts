@@ -93,13 +93,14 @@ export class QueryRun {
     const signal = AbortSignal.any([this.#signal, deadline.signal]);
     this.#calls++;
     try {
-      if (scope !== 'all') {
+      const until = this.#durableRows;
+      if (scope !== 'all' && barrier.isReadable(scope, until)) {
         const answer = await this.#callWithLog(work, scope, signal);
         if (answer !== undefined) return answer.value;
       }
-      const until = this.#durableRows;
-      await barrier.fresh({ scope, until, waitedMs: this.#waitedMs, signal });
-      this.#waitedMs += clock.monotonicMs() - startMs;
+      this.#waitedMs += await timed(clock, () =>
+        barrier.fresh({ scope, until, waitedMs: this.#waitedMs, signal }),
+      );
       return await limiter.run(this.#tenant, signal, () => work({ tenant: this.#tenant, signal }));
     } catch (error) {
       this.#signal.throwIfAborted();
@@ -139,6 +140,12 @@ export class QueryRun {
     const ms = Math.round(this.#spentMs);
     logger.warn({ route: this.#route, ms, calls: this.#calls, ...shape }, 'Slow query');
   }
+}
+
+async function timed(clock: Clock, work: () => Promise<unknown>): Promise<number> {
+  const startMs = clock.monotonicMs();
+  await work();
+  return clock.monotonicMs() - startMs;
 }
 
 /** Aborts after `ms`, which may be infinite; at once when there is no time left. */

@@ -59,7 +59,10 @@ export function createMetrics() {
       'Spans not kept, by reason and family of the User-Agent',
       ['reason', 'client'],
     ),
-    spansRefused: counter('scrubjay_spans_refused_total', 'Spans of requests answered 503'),
+    spansRefused: counter(
+      'scrubjay_spans_refused_total',
+      'Spans of requests that the log did not take',
+    ),
     spansDuplicate: counter('scrubjay_spans_duplicate_total', 'Spans of bodies seen before'),
     spansNormalized: counter('scrubjay_spans_normalized_total', 'Lenient readings, by rule', [
       'rule',

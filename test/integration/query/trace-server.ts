@@ -128,9 +128,10 @@ export class TraceServer {
       barrier: {
         durableRows: 0,
         fresh: () => Promise.resolve(true),
+        isReadable: () => true,
         unstored: () => Promise.resolve(this.#unstored),
       },
-      limiter: new QueryLimiter({ concurrency: 2, queueMax: 100 }),
+      limiter: new QueryLimiter({ concurrency: 2, queueMax: 100, isShared: true }),
       timeoutMs: 20_000,
       slowMs: 0,
       clock,

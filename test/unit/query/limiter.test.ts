@@ -23,7 +23,7 @@ function started(limiter: QueryLimiter) {
 
 describe('QueryLimiter', () => {
   test('lets in as many as it may and the next when one leaves', async () => {
-    const limiter = new QueryLimiter({ concurrency: 2, queueMax: 10 });
+    const limiter = new QueryLimiter({ concurrency: 2, queueMax: 10, isShared: true });
     const { order, run, end } = started(limiter);
     const all = ['1', '2', '3', '4'].map((name) => run(name));
     expect(order).toEqual(['1', '2']);
@@ -38,7 +38,9 @@ describe('QueryLimiter', () => {
   });
 
   test('serves tenants in turn, however many one of them asks', async () => {
-    const { order, run, end } = started(new QueryLimiter({ concurrency: 1, queueMax: 10 }));
+    const { order, run, end } = started(
+      new QueryLimiter({ concurrency: 1, queueMax: 10, isShared: true }),
+    );
     for (const name of ['a1', 'a2', 'a3', 'a4']) void run(name, 'a');
     void run('b1', 'b');
     void run('c1', 'c');
@@ -48,7 +50,7 @@ describe('QueryLimiter', () => {
   });
 
   test('refuses a tenant that would take more places to wait than it leaves free', async () => {
-    const limiter = new QueryLimiter({ concurrency: 1, queueMax: 4 });
+    const limiter = new QueryLimiter({ concurrency: 1, queueMax: 4, isShared: true });
     const { order, run, end } = started(limiter);
     const flood = ['a1', 'a2', 'a3'].map((name) => run(name));
     await expect(run('a4')).rejects.toMatchObject({
@@ -62,8 +64,19 @@ describe('QueryLimiter', () => {
     expect(order).toEqual(['a1', 'a2', 'b1', 'c1', 'a3']);
   });
 
+  test('without tenants gives all places to whoever comes', async () => {
+    const limiter = new QueryLimiter({ concurrency: 1, queueMax: 2, isShared: false });
+    const { run, end } = started(limiter);
+    const all = ['1', '2', '3'].map((name) => run(name));
+    await expect(run('4')).rejects.toMatchObject({
+      message: 'Waiting queries in flight: 2, limit 2 (SCRUBJAY_QUERY_CONCURRENCY)',
+    });
+    for (const name of ['1', '2', '3']) await end(name);
+    expect(await Promise.all(all)).toEqual(['1', '2', '3']);
+  });
+
   test('forgets one that gives up waiting', async () => {
-    const limiter = new QueryLimiter({ concurrency: 1, queueMax: 10 });
+    const limiter = new QueryLimiter({ concurrency: 1, queueMax: 10, isShared: true });
     const { order, run, end } = started(limiter);
     void run('1');
     const gone = new AbortController();
@@ -80,7 +93,7 @@ describe('QueryLimiter', () => {
   });
 
   test('gives the place of a query that fails to the next', async () => {
-    const limiter = new QueryLimiter({ concurrency: 1, queueMax: 10 });
+    const limiter = new QueryLimiter({ concurrency: 1, queueMax: 10, isShared: true });
     const failing = limiter.run('a', undefined, () => Promise.reject(new Error('broken')));
     const next = limiter.run('a', undefined, () => Promise.resolve('fine'));
     await expect(failing).rejects.toThrow('broken');

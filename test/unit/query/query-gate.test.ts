@@ -23,9 +23,10 @@ function gateWith(more: Partial<QueryGateOptions> = {}) {
     barrier: {
       durableRows: 0,
       fresh: () => Promise.resolve(true),
+      isReadable: () => true,
       unstored: () => Promise.resolve([]),
     },
-    limiter: new QueryLimiter({ concurrency: 2, queueMax: 2 }),
+    limiter: new QueryLimiter({ concurrency: 2, queueMax: 2, isShared: true }),
     timeoutMs: 0,
     slowMs: 0,
     clock: systemClock,
@@ -54,6 +55,7 @@ describe('QueryGate', () => {
         waits.push({ scope: scope!, until: until! });
         return Promise.resolve(true);
       },
+      isReadable: () => true,
       unstored: () => Promise.resolve(undefined),
     };
     const { gate, signal } = gateWith({ barrier });
@@ -75,6 +77,7 @@ describe('QueryGate', () => {
     const barrier = {
       durableRows: 7,
       fresh: () => Promise.reject(new Error('it need not wait')),
+      isReadable: () => true,
       unstored: (scope: NarrowScope, until: number) => {
         asked.push({ scope, until });
         return Promise.resolve(blocks);
@@ -97,6 +100,7 @@ describe('QueryGate', () => {
         waited.push(waitedMs!);
         return Promise.resolve(false);
       },
+      isReadable: () => true,
       unstored: () => Promise.resolve(undefined),
     };
     const { gate, signal } = gateWith({ barrier, clock: slowClock() });
@@ -167,13 +171,13 @@ describe('QueryGate', () => {
   test('measures queries and tells of slow ones what they look like', async () => {
     const { run, logger, metrics } = gateWith({ slowMs: 2000, clock: slowClock() });
     await run(() => Promise.resolve());
-    expect(logger.warnings).toEqual([{ route: '/x', ms: 2000, calls: 1, limit: 10 }]);
+    expect(logger.warnings).toEqual([{ route: '/x', ms: 3000, calls: 1, limit: 10 }]);
     const text = await metrics.registry.metrics();
     expect(text).toContain('scrubjay_query_duration_seconds_count{route="/x"} 1');
   });
 
   test('says nothing of a fast one', async () => {
-    const { run, logger } = gateWith({ slowMs: 2001, clock: slowClock() });
+    const { run, logger } = gateWith({ slowMs: 3001, clock: slowClock() });
     await run(() => Promise.resolve());
     expect(logger.warnings).toEqual([]);
   });

@@ -59,9 +59,10 @@ const gate = new QueryGate({
   barrier: {
     durableRows: 0,
     fresh: () => Promise.resolve(true),
+    isReadable: () => true,
     unstored: () => Promise.resolve([]),
   },
-  limiter: new QueryLimiter({ concurrency: 2, queueMax: 2 }),
+  limiter: new QueryLimiter({ concurrency: 2, queueMax: 2, isShared: true }),
   timeoutMs: 0,
   slowMs: 0,
   clock: systemClock,
