@@ -3,8 +3,9 @@
  * counted out by the ticket's one release, whatever became of the request.
  *
  * Tenants share a limit as queues share the buffer of a switch (dynamic thresholds, Choudhury and
- * Hahne 1998): with several requests each may hold as much as it leaves free. So one alone has
- * half, two that flood have a third each, and whoever comes next finds room.
+ * Hahne 1998): a request is taken when the others of its tenant hold no more than is left free.
+ * So one tenant alone has half, two that flood have a third each, there is room for whoever comes
+ * next, and a single body may be as large as any.
  */
 import { CodedError } from '../base/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -72,14 +73,14 @@ export class Admission {
   enter(tenant = NO_TENANT): AdmissionTicket {
     if (this.#closed) throw new CodedError('SCRUBJAY_ERR_DRAINING');
     const held = this.#tenants.get(tenant) ?? { requests: 0, bytes: 0 };
-    this.#check('requests', tenant, held, 1);
+    this.#check('requests', tenant, held, 0, 1);
     this.#tenants.set(tenant, held);
     this.#count(held, 1, 0);
     let mine = 0;
     let released = false;
     return {
       grow: (bytes) => {
-        this.#check('bytes', tenant, held, bytes);
+        this.#check('bytes', tenant, held, mine, bytes);
         this.#count(held, 0, bytes);
         mine += bytes;
       },
@@ -92,7 +93,8 @@ export class Admission {
     };
   }
 
-  #check(kind: keyof Held, tenant: string, held: Held, more: number): void {
+  /** @param mine what the request that asks for more has already */
+  #check(kind: keyof Held, tenant: string, held: Held, mine: number, more: number): void {
     const { what, setting, limitOf } = KINDS[kind];
     const limit = limitOf(this.#limits);
     const free = limit - this.#all[kind] - more;
@@ -102,9 +104,7 @@ export class Admission {
       const actual = this.#all[kind] + added;
       throw new CodedError('SCRUBJAY_ERR_OVERLOADED', { what, actual, limit, setting });
     }
-    // The only request of a tenant is refused when there is no room at all, however large it is.
-    const isOnly = held.requests === 0 || (kind === 'bytes' && held.requests === 1);
-    if (tenant === NO_TENANT || isOnly || held[kind] + more <= free) return;
+    if (tenant === NO_TENANT || held[kind] - mine <= free) return;
     throw new CodedError('SCRUBJAY_ERR_OVERLOADED', {
       what: `${what} of tenant ${tenant}`,
       actual: held[kind] + added,

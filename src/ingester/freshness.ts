@@ -14,12 +14,12 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Inserter } from './inserter.ts';
 import type { SegmentLog } from './segment-log.ts';
-import type { Run, UnstoredRows } from './unstored-rows.ts';
+import type { RunLimits, UnstoredRows } from './unstored-rows.ts';
 
-/** Of blocks that are read for one query; it waits for more. */
-const BY_TRACE_BYTES_MAX = 16 * 1024 ** 2;
+/** What is read for one query; it waits for more. */
+const BY_TRACE = { bytes: 16 * 1024 ** 2, blocks: 4000 };
 /** All rows of a time are looked at: of more than a thousand, waiting takes less (RATIONALE.md). */
-const BY_TIME_BYTES_MAX = 256 * 1024;
+const BY_TIME = { bytes: 256 * 1024, blocks: 1000 };
 
 export interface FreshnessOptions {
   readonly log: Pick<SegmentLog, 'hasOpenRows' | 'closeOpen' | 'read'>;
@@ -34,7 +34,7 @@ export interface FreshnessOptions {
   readonly logger: Logger;
 }
 
-const bytesOf = ({ lengths }: Run): number => lengths.reduce((sum, length) => sum + length, 0);
+const limitsOf = (scope: NarrowScope): RunLimits => ('traces' in scope ? BY_TRACE : BY_TIME);
 
 interface Waiter {
   /** Fresh when so many rows are in storage. */
@@ -71,12 +71,10 @@ export class Freshness implements FreshnessBarrier {
 
   async unstored(scope: NarrowScope, until: number): Promise<Buffer[] | undefined> {
     const { inserter, unstored, log, logger } = this.#options;
-    if (!this.isReadable(scope, until)) return undefined;
+    const runs = unstored.runsOf(scope, until, limitsOf(scope));
     const blocks: Buffer[] = [];
-    for (const run of unstored.runsOf(scope, until) ?? []) {
-      const { batch, offset, lengths, endRow } = run;
+    for (const { batch, offset, lengths, bytes, endRow } of runs ?? []) {
       if (inserter.doneRows >= endRow) continue;
-      const bytes = bytesOf(run);
       const read = await log.read(batch, offset, bytes).catch((error: unknown) => {
         logger.warn({ err: error }, 'The log could not be read for a query: it waits for storage');
       });
@@ -87,13 +85,11 @@ export class Freshness implements FreshnessBarrier {
         at += length;
       }
     }
-    return blocks;
+    return runs && blocks;
   }
 
   isReadable(scope: NarrowScope, until: number): boolean {
-    const runs = this.#options.unstored.runsOf(scope, until);
-    const bytesMax = 'traces' in scope ? BY_TRACE_BYTES_MAX : BY_TIME_BYTES_MAX;
-    return runs !== undefined && runs.reduce((sum, run) => sum + bytesOf(run), 0) <= bytesMax;
+    return this.#options.unstored.runsOf(scope, until, limitsOf(scope)) !== undefined;
   }
 
   /** To be called when the inserter's doneRows or idle may have changed. */

@@ -36,6 +36,8 @@ export interface Run {
   readonly offset: number;
   /** Of the blocks, in bytes. */
   readonly lengths: number[];
+  /** Their sum. */
+  bytes: number;
   /** When so many rows are in storage, all of these are. */
   endRow: number;
 }
@@ -67,10 +69,11 @@ export class UnstoredRows implements SpanObserver {
       this.#add(batch, (chunk) => {
         const last = chunk.runs.at(-1);
         if (last?.batch !== batchId) {
-          chunk.runs.push({ batch: batchId, offset, lengths: [bytes], endRow: end });
+          chunk.runs.push({ batch: batchId, offset, lengths: [bytes], bytes, endRow: end });
           return;
         }
         last.lengths.push(bytes);
+        last.bytes += bytes;
         last.endRow = end;
       });
     } catch (error) {
@@ -98,14 +101,25 @@ export class UnstoredRows implements SpanObserver {
 
   /**
    * Where those of the first `until` rows may be that are in scope and not in storage; undefined
-   * when that is not known of some. Neighbours may have the same block.
+   * when that is not known of some, or they are more than the limits allow.
    */
-  runsOf(scope: NarrowScope, until: number): Run[] | undefined {
+  runsOf(scope: NarrowScope, until: number, { bytes, blocks }: RunLimits): Run[] | undefined {
     if (this.#unknownRows > 0 || until > this.#rows) return undefined;
     const mayHold = mayHoldOf(scope);
-    return this.#chunks
-      .filter((chunk) => chunk.firstRow < until && mayHold(chunk))
-      .flatMap(({ runs }) => runs.map((run) => ({ ...run, lengths: [...run.lengths] })));
+    const found: Run[] = [];
+    let [bytesLeft, blocksLeft] = [bytes, blocks];
+    for (const chunk of this.#chunks) {
+      if (chunk.firstRow >= until || !mayHold(chunk)) continue;
+      for (const all of chunk.runs) {
+        const run = behind(found.at(-1), all);
+        bytesLeft -= run.bytes;
+        blocksLeft -= run.lengths.length;
+        if (bytesLeft < 0 || blocksLeft < 0) return undefined;
+        // A copy: blocks may be added while it is read.
+        if (run.bytes > 0) found.push({ ...run, lengths: [...run.lengths] });
+      }
+    }
+    return found;
   }
 
   /** The first so many rows are in storage. */
@@ -114,6 +128,8 @@ export class UnstoredRows implements SpanObserver {
     while (gone < this.#chunks.length && this.#chunks[gone]!.endRow <= rows) gone++;
     if (gone > 0) this.#spare = this.#chunks[gone - 1]!.traces;
     if (gone > 0) this.#chunks = this.#chunks.slice(gone);
+    const runs = this.#chunks[0]?.runs ?? [];
+    while (runs[0] !== undefined && runs[0].endRow <= rows) runs.shift();
     if (this.#unknownRows <= rows) this.#unknownRows = 0;
   }
 
@@ -153,6 +169,22 @@ export class UnstoredRows implements SpanObserver {
     if (this.#chunks.length > CHUNKS_MAX) this.#unknownRows = this.#chunks.shift()!.endRow;
     return chunk;
   }
+}
+
+/** Of what a query reads. */
+export interface RunLimits {
+  readonly bytes: number;
+  readonly blocks: number;
+}
+
+/** The run without the block that the one before has too: it has rows of both chunks. */
+function behind(before: Run | undefined, run: Run): Run {
+  const [first] = run.lengths;
+  const isDouble =
+    before?.batch === run.batch && first !== undefined && before.offset + before.bytes > run.offset;
+  if (!isDouble) return run;
+  const { offset, lengths, bytes } = run;
+  return { ...run, offset: offset + first, lengths: lengths.slice(1), bytes: bytes - first };
 }
 
 type MayHold = (chunk: Chunk) => boolean;

@@ -22,7 +22,7 @@ export class FairTurns {
   readonly #queues = new Map<string, Set<Waiter>>();
   /** In virtual bytes: when the next message of a tenant begins, unless it has rested. */
   readonly #startAt = new Map<string, number>();
-  /** When the message served last began. */
+  /** Where those begin that have rested. */
   #virtual = 0;
   #spent = 0;
   #isPlanned = false;
@@ -52,8 +52,9 @@ export class FairTurns {
   }
 
   #charge(tenant: string, bytes: number): void {
-    this.#virtual = this.#startAt.get(tenant) ?? 0;
-    this.#startAt.set(tenant, this.#virtual + bytes);
+    const startAt = this.#startAt.get(tenant) ?? 0;
+    this.#virtual = Math.max(this.#virtual, startAt);
+    this.#startAt.set(tenant, startAt + bytes);
     this.#spent += bytes;
   }
 
@@ -66,14 +67,15 @@ export class FairTurns {
   }
 
   #round(): void {
-    const isIdle = this.#queues.size === 0;
+    // Time goes on for all, or names that are always new would always be before the others.
+    this.#virtual += this.#spent / Math.max(1, this.#queues.size);
     this.#isPlanned = false;
     this.#spent = 0;
     while (this.#queues.size > 0 && this.#spent < HELPING_BYTES) this.#serve();
     if (this.#queues.size > 0) this.#plan();
-    if (!isIdle) return;
-    this.#startAt.clear();
-    this.#virtual = 0;
+    for (const [tenant, startAt] of this.#startAt) {
+      if (startAt <= this.#virtual && !this.#queues.has(tenant)) this.#startAt.delete(tenant);
+    }
   }
 
   #serve(): void {

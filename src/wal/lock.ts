@@ -166,7 +166,7 @@ async function takeOver(
   if (file === undefined) return undefined;
   if ((await readIfThere(lock.path)) !== lock.text) {
     await file.close();
-    await unlink(claim);
+    await rm(claim, { force: true });
     return undefined;
   }
   await rename(claim, lock.path);

@@ -38,13 +38,15 @@ export const IS_UNTIMED = `bitAnd(flags, ${FLAG_TIMESTAMP}) = 0`;
  */
 export type Reach = 'rows' | 'window' | 'untimed';
 
+/** @param inWindow low 64 bits of traces that are in the window, whatever storage says */
 export function candidateSql(
   table: string,
   tenant: string,
   request: CandidateRequest,
   reach: Reach,
+  inWindow: readonly bigint[] = [],
 ): Statement {
-  return new CandidateSql(table, tenant, request, reach).statement();
+  return new CandidateSql(table, tenant, request, reach, inWindow).statement();
 }
 
 /**
@@ -66,12 +68,20 @@ class CandidateSql {
   readonly #table: string;
   readonly #request: CandidateRequest;
   readonly #reach: Reach;
+  readonly #knownInWindow: readonly bigint[];
   readonly #params: Record<string, unknown>;
 
-  constructor(table: string, tenant: string, request: CandidateRequest, reach: Reach) {
+  constructor(
+    table: string,
+    tenant: string,
+    request: CandidateRequest,
+    reach: Reach,
+    knownInWindow: readonly bigint[],
+  ) {
     this.#table = table;
     this.#request = request;
     this.#reach = reach;
+    this.#knownInWindow = knownInWindow;
     this.#params = { tenant, limit: request.limit };
     const { service } = request.criteria;
     if (service !== undefined) this.#params['service'] = service;
@@ -171,13 +181,19 @@ class CandidateSql {
   /** Some span is in the window: one of these rows, or at its edges one that is not among them. */
   #inWindow(): string {
     const { window, rows } = this.#request;
-    const elsewhere = this.#isUntimed ? [window] : edgesOf(window, rows);
+    const elsewhere = elsewhereOf(window, rows, this.#isUntimed);
     if (elsewhere.length === 0) return 'inside';
     const ranges = elsewhere.map((range, n) => `(${this.#within(`edge${n}`, range)})`);
     return (
-      `(inside OR trace_lo IN (SELECT trace_lo FROM ${this.#table} ` +
+      `(inside${this.#isKnown()} OR trace_lo IN (SELECT trace_lo FROM ${this.#table} ` +
       `WHERE tenant = {tenant:String} AND ${IS_TIMED} AND (${ranges.join(' OR ')})))`
     );
+  }
+
+  #isKnown(): string {
+    if (this.#knownInWindow.length === 0) return '';
+    this.#params['known'] = this.#knownInWindow;
+    return ' OR trace_lo IN {known:Array(UInt64)}';
   }
 
   /** The hours are part of the primary key, and ClickHouse does not find them by itself. */
@@ -196,8 +212,12 @@ class CandidateSql {
   }
 }
 
-/** The parts of the window that are as near to its ends as the rows reach beyond them. */
-export function edgesOf(window: TimeRange, rows: TimeRange): TimeRange[] {
+/**
+ * Where spans make a trace be in the window that has none there among the rows that count: where
+ * the window is as near to its ends as those rows reach beyond them, or anywhere in it.
+ */
+export function elsewhereOf(window: TimeRange, rows: TimeRange, untimed: boolean): TimeRange[] {
+  if (untimed) return [window];
   const before = window.fromUs - rows.fromUs;
   const after = rows.toUs - window.toUs;
   const edges: TimeRange[] = [];

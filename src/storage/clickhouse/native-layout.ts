@@ -208,11 +208,10 @@ function startsOf(reader: NativeReader, count: number): Float64Array {
     if (length < 128) {
       at += length + 1;
     } else {
+      // Also where the bytes have ended and there is no length.
       reader.at = at;
       at = reader.string().end;
     }
-    // Beyond the end there is no length; a string that ends there is found out below.
-    if (length === undefined) throw new RangeError('the block ends early');
   }
   if (at > bytes.byteLength) throw new RangeError('the block ends early');
   starts[count] = at;

@@ -63,15 +63,9 @@ export class ClickHouseTraceSearcher implements TraceSearcher {
     untimed: boolean,
   ): Promise<Candidate[]> {
     const { unstored = [], tenant } = options;
-    const edgesMax = untimed ? Infinity : 1;
-    const { counting, atEdges } = unstoredCandidates(unstored, tenant, request, edgesMax);
-    // Of a trace that is in the window by rows of the log, storage cannot tell: all are asked for.
-    const isAny = atEdges.length > 0 && !untimed;
-    const stored = isAny
-      ? await this.#ask(request, options, 'rows')
-      : await this.#stored(request, options, untimed);
-    if (counting.length + atEdges.length === 0) return stored;
-    return newest([...stored, ...counting, ...(isAny ? [] : atEdges)], request.limit);
+    const { counting, inWindow } = unstoredCandidates(unstored, tenant, request, untimed);
+    const stored = await this.#stored(request, options, untimed, inWindow);
+    return counting.length === 0 ? stored : newest([...stored, ...counting], request.limit);
   }
 
   async traces(
@@ -117,26 +111,28 @@ export class ClickHouseTraceSearcher implements TraceSearcher {
     request: CandidateRequest,
     options: ReadOptions,
     untimed: boolean,
+    inWindow: readonly bigint[],
   ): Promise<Candidate[]> {
     if (mayGuess(request, untimed)) {
       const found = await this.#ask(request, options, 'rows');
       if (found.filter(({ inside }) => !inside).length <= OUTSIDE_MAX) return found;
     }
-    return this.#ask(request, options, untimed ? 'untimed' : 'window');
+    return this.#ask(request, options, untimed ? 'untimed' : 'window', inWindow);
   }
 
   async #ask(
     request: CandidateRequest,
     options: ReadOptions,
     reach: Reach,
+    inWindow: readonly bigint[] = [],
   ): Promise<FoundCandidate[]> {
-    const { sql, params } = candidateSql(this.#table, options.tenant, request, reach);
-    const byWord = request.criteria.words.length > 0;
+    const { tenant } = options;
+    const { sql, params } = candidateSql(this.#table, tenant, request, reach, inWindow);
     const answer = await this.#client.query(`${sql} FORMAT RowBinary`, {
       limits: this.#limits,
       params,
       // What is found by word alone is in no projection; asking for one takes its time.
-      ...(reach === 'rows' && byWord ? { settings: { optimize_use_projections: 0 } } : {}),
+      ...(reach === 'rows' ? { settings: { optimize_use_projections: 0 } } : {}),
       ...signalOf(options),
     });
     return readCandidates(answer);
@@ -162,12 +158,15 @@ export class ClickHouseTraceSearcher implements TraceSearcher {
 const signalOf = ({ signal }: ReadOptions): { signal?: AbortSignal } =>
   signal === undefined ? {} : { signal };
 
-/** Each trace once, with the earliest time that anything says of it. */
+/**
+ * Each trace once, with the latest time that anything says of it: what storage left out for the
+ * limit must not be newer than the last one here, behind which the next page begins.
+ */
 function newest(candidates: readonly Candidate[], limit: number): Candidate[] {
   const traces = new Map<bigint, Candidate>();
   for (const candidate of candidates) {
     const known = traces.get(candidate.low);
-    if (known !== undefined && known.timestampUs <= candidate.timestampUs) continue;
+    if (known !== undefined && known.timestampUs >= candidate.timestampUs) continue;
     traces.set(candidate.low, candidate);
   }
   return [...traces.values()].toSorted((a, b) => b.timestampUs - a.timestampUs).slice(0, limit);

@@ -15,8 +15,7 @@ export interface WantedSpans {
 
 /** @throws Error when something is no block of spans */
 export function unstoredSpans(blocks: readonly Buffer[], wanted: WantedSpans): Span[] {
-  if (blocks.length === 0) return [];
-  const out = new BlockBuffer();
+  let out: BlockBuffer | undefined;
   const tenant = textBytes(wanted.tenant);
   const isWanted = lowMatcher(wanted.lows);
   for (const bytes of blocks) {
@@ -29,10 +28,11 @@ export function unstoredSpans(blocks: readonly Buffer[], wanted: WantedSpans): S
       if (!isWanted(lows, row) || tenants.index[row] !== number) continue;
       const { high } = wanted;
       if (high !== undefined && block.fixed('trace_hi').readBigUInt64LE(8 * row) !== high) continue;
+      out ??= new BlockBuffer();
       for (const name of SPAN_COLUMNS) block.column(name).row(out, row);
     }
   }
-  return new RowReader(Buffer.from(out.written())).spans();
+  return out === undefined ? [] : new RowReader(Buffer.from(out.written())).spans();
 }
 
 /** Compares words: a bigint for each row would cost more than all else. */
@@ -53,7 +53,9 @@ function lowMatcher(lows: readonly bigint[]): (column: Buffer, row: number) => b
 
 /** With its length before it, as blocks have it. */
 export function textBytes(text: string): Buffer {
-  const out = new BlockBuffer();
-  out.string(text);
-  return Buffer.from(out.written());
+  const bytes = Buffer.from(text);
+  const length: number[] = [];
+  let rest = bytes.byteLength;
+  for (; rest > 127; rest = Math.floor(rest / 128)) length.push((rest % 128) + 128);
+  return Buffer.concat([Buffer.from([...length, rest]), bytes]);
 }

@@ -36,26 +36,36 @@ describe('Admission', () => {
     admission.enter().grow(1000);
   });
 
-  test('a tenant may hold as many bytes as it leaves free', () => {
-    const admission = new Admission({ ...limits, inflightRequestsMax: 9 }, createMetrics());
-    const flood = admission.enter('flood');
-    admission.enter('flood');
-    flood.grow(500);
+  test('the other requests of a tenant may hold as many bytes as are left free', () => {
+    const metrics = createMetrics();
+    const admission = new Admission({ inflightRequestsMax: 99, inflightBytesMax: 1000 }, metrics);
+    const flood = Array.from({ length: 5 }, () => admission.enter('flood'));
+    for (const { grow } of flood) grow(100);
     expect(() => {
-      flood.grow(1);
+      admission.enter('flood').grow(1);
     }).toThrow(/Body bytes of tenant flood in flight: 501, limit 499 .*INFLIGHT_BYTES/);
-    const small = admission.enter('small');
-    const other = admission.enter('small');
-    small.grow(250);
+    const [one, other] = [admission.enter('small'), admission.enter('small')];
+    one.grow(100);
+    other.grow(100);
     expect(() => {
-      small.grow(1);
-    }).toThrow(/Body bytes of tenant small in flight: 251, limit 249/);
-    other.release();
-    // Its only one may have what there is.
-    small.grow(250);
+      one.grow(300);
+    }).toThrow(/Body bytes of tenant small in flight: 500, limit 0/);
+  });
+
+  test('a single body of a tenant may be as large as any, beside slow ones', () => {
+    const metrics = createMetrics();
+    const admission = new Admission({ inflightRequestsMax: 99, inflightBytesMax: 1000 }, metrics);
+    const slow = Array.from({ length: 10 }, () => admission.enter('a'));
+    for (const { grow } of slow) grow(1);
+    const large = admission.enter('a');
+    large.grow(500);
+    large.grow(480);
     expect(() => {
-      small.grow(1);
-    }).toThrow(/Body bytes in flight: 1001, limit 1000/);
+      slow[0]!.grow(2);
+    }).toThrow(/Body bytes of tenant a in flight: 992, limit 8/);
+    expect(() => {
+      large.grow(9);
+    }).toThrow(/Body bytes of tenant a in flight: 999, limit 1/);
   });
 
   test('a tenant may have as many requests as it leaves free, and at least one', () => {

@@ -20,6 +20,7 @@ function batchOf(first: number, rows: number, timed = true): SpanBatch {
   }
   return batch;
 }
+const ANY = { bytes: 1_000_000, blocks: 100 };
 const trace = (n: number): { traces: bigint[] } => ({ traces: [HIGH + BigInt(n)] });
 
 test('a query waits for the rows that it may look at', () => {
@@ -98,30 +99,41 @@ test('it is known where in the log the rows of a trace may be', () => {
   rows.observe(batchOf(100, 100), 1n, 1100);
   rows.observe(batchOf(200, 8192), 2n, 9000);
   rows.observe(batchOf(50_000, 10), 2n, 50);
-  const first = { batch: 1n, offset: 0, lengths: [1000, 1100], endRow: 200 };
+  const first = { batch: 1n, offset: 0, lengths: [1000, 1100], bytes: 2100, endRow: 200 };
   const until = 8402;
-  expect(rows.runsOf({ traces: [HIGH + 150n] }, until)).toEqual([
+  expect(rows.runsOf({ traces: [HIGH + 150n] }, until, ANY)).toEqual([
     first,
-    { batch: 2n, offset: 0, lengths: [9000], endRow: 8392 },
+    { batch: 2n, offset: 0, lengths: [9000], bytes: 9000, endRow: 8392 },
   ]);
   // What does not fit into the first thousands is in the next ones, with the block that has both.
-  expect(rows.runsOf({ traces: [HIGH + 8391n] }, until)).toEqual([
-    { batch: 2n, offset: 0, lengths: [9000, 50], endRow: 8402 },
+  expect(rows.runsOf({ traces: [HIGH + 8391n] }, until, ANY)).toEqual([
+    { batch: 2n, offset: 0, lengths: [9000, 50], bytes: 9050, endRow: 8402 },
   ]);
-  expect(rows.runsOf({ traces: [HIGH + 8391n] }, 8192)).toEqual([]);
-  expect(rows.runsOf({ traces: [HIGH + 60_000n] }, until)).toEqual([]);
+  expect(rows.runsOf({ traces: [HIGH + 8391n] }, 8192, ANY)).toEqual([]);
+  expect(rows.runsOf({ traces: [HIGH + 60_000n] }, until, ANY)).toEqual([]);
+  // A block that is in both counts once.
+  const both = { traces: [HIGH + 150n, HIGH + 8391n] };
+  const second = { batch: 2n, offset: 0, lengths: [9000], bytes: 9000, endRow: 8392 };
+  const third = { batch: 2n, offset: 9000, lengths: [50], bytes: 50, endRow: 8402 };
+  expect(rows.runsOf(both, until, ANY)).toEqual([first, second, third]);
+  const bytes = 2100 + 9000 + 50;
+  expect(rows.runsOf(both, until, { bytes, blocks: 4 })).toHaveLength(3);
+  expect(rows.runsOf(both, until, { bytes: bytes - 1, blocks: 4 })).toBeUndefined();
+  expect(rows.runsOf(both, until, { bytes, blocks: 3 })).toBeUndefined();
+  rows.stored(200);
+  expect(rows.runsOf({ traces: [HIGH + 150n] }, until, ANY)).toEqual([second]);
   rows.stored(8192);
-  expect(rows.runsOf({ traces: [HIGH + 150n] }, until)).toEqual([]);
+  expect(rows.runsOf({ traces: [HIGH + 150n] }, until, ANY)).toEqual([]);
 });
 
 test('it is not known where rows of an earlier process are', () => {
   const rows = new UnstoredRows();
   rows.recover(5);
   rows.observe(batchOf(0, 5), 1n, 10);
-  expect(rows.runsOf({ traces: [HIGH] }, 10)).toBeUndefined();
+  expect(rows.runsOf({ traces: [HIGH] }, 10, ANY)).toBeUndefined();
   rows.stored(5);
-  expect(rows.runsOf({ traces: [HIGH] }, 10)).toEqual([
-    { batch: 1n, offset: 0, lengths: [10], endRow: 10 },
+  expect(rows.runsOf({ traces: [HIGH] }, 10, ANY)).toEqual([
+    { batch: 1n, offset: 0, lengths: [10], bytes: 10, endRow: 10 },
   ]);
-  expect(rows.runsOf({ traces: [HIGH] }, 11)).toBeUndefined();
+  expect(rows.runsOf({ traces: [HIGH] }, 11, ANY)).toBeUndefined();
 });
