@@ -18,7 +18,7 @@ import type { RunLimits, UnstoredRows } from './unstored-rows.ts';
 
 /** What is read for one query; it waits for more. */
 const BY_TRACE = { bytes: 16 * 1024 ** 2, blocks: 4000 };
-/** All rows of a time are looked at: of more than a thousand, waiting takes less (RATIONALE.md). */
+/** All rows of a time are looked at: with more, too many traces may be to judge (RATIONALE.md). */
 const BY_TIME = { bytes: 256 * 1024, blocks: 1000 };
 
 export interface FreshnessOptions {
@@ -79,9 +79,10 @@ export class Freshness implements FreshnessBarrier {
         logger.warn({ err: error }, 'The log could not be read for a query: it waits for storage');
       });
       if (read === undefined && inserter.doneRows < endRow) return undefined;
+      if (read === undefined) continue;
       let at = 0;
       for (const length of lengths) {
-        if (read !== undefined) blocks.push(read.subarray(at, at + length));
+        blocks.push(read.subarray(at, at + length));
         at += length;
       }
     }

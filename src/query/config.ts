@@ -29,7 +29,7 @@ export const querySettings = {
     unit: 'queries',
     min: 1,
     max: 64,
-    doc: 'Queries that may be in storage at once; 1,000 more may wait, of one tenant half',
+    doc: 'Queries that may be in storage at once; 1,000 more may wait, a tenant has half',
   }),
   slowMs: durationMs({
     env: 'SCRUBJAY_SLOW_QUERY',

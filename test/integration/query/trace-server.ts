@@ -29,6 +29,7 @@ import { ClickHouseStorage } from '../../../src/storage/clickhouse/storage.ts';
 import { createLogger } from '../../../src/telemetry/logger.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { LIMITS as SPAN_LIMITS, admitAll } from '../../unit/codec/v1-batch-reader.ts';
+import { storedBarrier } from '../../unit/query/stored-barrier.ts';
 
 const LIMITS = { timeoutMs: 20_000, memoryBytes: 500_000_000, threads: 2 };
 
@@ -125,12 +126,7 @@ export class TraceServer {
     const config = { ...(defaultsOf(httpSettings) as HttpConfig), port: 0, host: '127.0.0.1' };
     const server = createHttpServer({ config, logger, metrics, clock });
     const gate = new QueryGate({
-      barrier: {
-        durableRows: 0,
-        fresh: () => Promise.resolve(true),
-        isReadable: () => true,
-        unstored: () => Promise.resolve(this.#unstored),
-      },
+      barrier: { ...storedBarrier, unstored: () => Promise.resolve(this.#unstored) },
       limiter: new QueryLimiter({ concurrency: 2, queueMax: 100, isShared: true }),
       timeoutMs: 20_000,
       slowMs: 0,

@@ -5,7 +5,8 @@ import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { RawClient, deferred, metricSum, post, startServer, statuses } from './test-server.ts';
 
 const limits = { inflightRequestsMax: 2, inflightBytesMax: 1000 };
-const newAdmission = () => new Admission(limits, createMetrics());
+const newAdmission = (inflightRequestsMax = 2) =>
+  new Admission({ ...limits, inflightRequestsMax }, createMetrics());
 
 describe('Admission', () => {
   test('one request more than the limit is refused, until another is released', () => {
@@ -37,8 +38,7 @@ describe('Admission', () => {
   });
 
   test('the other requests of a tenant may hold as many bytes as are left free', () => {
-    const metrics = createMetrics();
-    const admission = new Admission({ inflightRequestsMax: 99, inflightBytesMax: 1000 }, metrics);
+    const admission = newAdmission(99);
     const flood = Array.from({ length: 5 }, () => admission.enter('flood'));
     for (const { grow } of flood) grow(100);
     expect(() => {
@@ -53,8 +53,7 @@ describe('Admission', () => {
   });
 
   test('a single body of a tenant may be as large as any, beside slow ones', () => {
-    const metrics = createMetrics();
-    const admission = new Admission({ inflightRequestsMax: 99, inflightBytesMax: 1000 }, metrics);
+    const admission = newAdmission(99);
     const slow = Array.from({ length: 10 }, () => admission.enter('a'));
     for (const { grow } of slow) grow(1);
     const large = admission.enter('a');
@@ -69,8 +68,7 @@ describe('Admission', () => {
   });
 
   test('a tenant may have as many requests as it leaves free, and at least one', () => {
-    const metrics = createMetrics();
-    const admission = new Admission({ inflightRequestsMax: 6, inflightBytesMax: 1000 }, metrics);
+    const admission = newAdmission(6);
     const flood = [1, 2, 3].map(() => admission.enter('flood'));
     expect(() => admission.enter('flood')).toThrow(
       /Requests of tenant flood in flight: 3, limit 2 .*INFLIGHT_REQUESTS/,

@@ -8,6 +8,7 @@ import { StorageError } from '../../../src/storage/contract.ts';
 import type { FreshnessWait, NarrowScope } from '../../../src/model/span-sink.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { LogLines } from '../http/test-server.ts';
+import { storedBarrier } from './stored-barrier.ts';
 
 class Warnings extends LogLines {
   readonly warnings: object[] = [];
@@ -20,12 +21,7 @@ function gateWith(more: Partial<QueryGateOptions> = {}) {
   const logger = new Warnings();
   const metrics = createMetrics();
   const gate = new QueryGate({
-    barrier: {
-      durableRows: 0,
-      fresh: () => Promise.resolve(true),
-      isReadable: () => true,
-      unstored: () => Promise.resolve([]),
-    },
+    barrier: storedBarrier,
     limiter: new QueryLimiter({ concurrency: 2, queueMax: 2, isShared: true }),
     timeoutMs: 0,
     slowMs: 0,

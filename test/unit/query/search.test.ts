@@ -11,6 +11,7 @@ import { TraceMany } from '../../../src/query/trace-many.ts';
 import type { Candidate, CandidateRequest, TraceSearcher } from '../../../src/storage/contract.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { LogLines } from '../http/test-server.ts';
+import { storedBarrier } from './stored-barrier.ts';
 
 const NOW_MS = 1_700_000_000_000;
 const HOUR_MS = 3_600_000;
@@ -56,12 +57,7 @@ class FakeSearcher implements TraceSearcher {
 }
 
 const gate = new QueryGate({
-  barrier: {
-    durableRows: 0,
-    fresh: () => Promise.resolve(true),
-    isReadable: () => true,
-    unstored: () => Promise.resolve([]),
-  },
+  barrier: storedBarrier,
   limiter: new QueryLimiter({ concurrency: 2, queueMax: 2, isShared: true }),
   timeoutMs: 0,
   slowMs: 0,
